@@ -1,0 +1,5 @@
+"""`python -m manzar` is `manzar`."""
+
+from manzar.cli import main
+
+main()

@@ -1,0 +1,244 @@
+"""The command line: one command per verb. It parses, calls and prints; whatever is heavy is imported by the command
+that needs it, so that `manzar --help` answers at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from manzar.nouns import ManzarError, UsageError, existing
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="Train, steer and run your own video-generation model.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one machine-readable object.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Where to write.")]
+
+
+def main() -> None:
+    """Entry point: a ManzarError becomes one line and its exit code; Ctrl-C leaves quietly."""
+    try:
+        app()
+    except ManzarError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def show_result(result: dict[str, Any], as_json: bool, text: str) -> None:
+    """The object for machines on request, else a sentence for people."""
+    print(json.dumps(result, default=plain, ensure_ascii=False) if as_json else text)
+
+
+def plain(value: object) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return str(value)
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+@app.command()
+def ingest(
+    footage: Annotated[list[Path], typer.Argument(help="Files and folders of footage.")],
+    out: Out,
+    captions: Annotated[Path | None, typer.Option(help="A CSV or JSONL table of captions.")] = None,
+    min_seconds: Annotated[float, typer.Option(help="Shots shorter than this are turned away.")] = 1.0,
+    max_seconds: Annotated[float, typer.Option(help="Longer shots are cut into clips of at most this length.")] = 8.0,
+    fps: Annotated[float | None, typer.Option(help="Frame rate of the clips; else the footage's own.")] = None,
+    max_side: Annotated[int, typer.Option(help="Longest side of the clips, in pixels.")] = 512,
+    as_json: Json = False,
+) -> None:
+    """Footage to a data set: cut at shot changes, normalised, captioned; what is turned away is listed with reasons."""
+    from manzar.curate import ingest as run_ingest
+
+    summary = run_ingest(footage, out, captions=captions, min_seconds=min_seconds, max_seconds=max_seconds, fps=fps,
+                         max_side=max_side, report=say)
+    show_result(asdict(summary), as_json, f"{summary.clips} clips in {summary.out}, {summary.rejected} turned away "
+                                          f"(rejected.parquet says why), {summary.seconds:.1f} s")
+
+
+@app.command()
+def world(
+    clips: Annotated[int, typer.Option(help="How many clips.", min=1)],
+    out: Out,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "64x64",
+    frames: Annotated[int, typer.Option(help="Frames per clip.", min=1)] = 17,
+    fps: Annotated[float, typer.Option(help="Frames per second.", min=0.1)] = 8.0,
+    seed: Annotated[int, typer.Option(help="First scene; scene k has seed + k.")] = 0,
+    actors: Annotated[str, typer.Option(help="Fewest and most actors, as 1 or 1-3.")] = "1-3",
+    backgrounds: Annotated[str | None, typer.Option(help="Comma-separated; all if not given.")] = None,
+    cameras: Annotated[str | None, typer.Option(help="Comma-separated; all if not given.")] = None,
+    looks: Annotated[str | None, typer.Option(help="Comma-separated; all if not given.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The procedural world to a data set with exact truth and captions in five languages."""
+    from manzar.curate import save_clips
+    from manzar.nouns import VideoShape
+    from manzar.world import BACKGROUNDS, CAMERAS, LOOKS, WorldConfig
+    from manzar.world import clips as world_clips
+
+    width, height = parse_size(size)
+    config = WorldConfig(actors=parse_range(actors), backgrounds=parse_names(backgrounds, BACKGROUNDS),
+                         cameras=parse_names(cameras, CAMERAS), looks=parse_names(looks, LOOKS))
+    summary = save_clips(world_clips(clips, seed, VideoShape(frames, height, width), fps, config), out, clips, say)
+    show_result(asdict(summary), as_json, f"{summary.clips} clips in {summary.out}, {summary.seconds:.1f} s")
+
+
+@app.command()
+def cuts(file: Annotated[Path, typer.Argument(help="A video file.")], as_json: Json = False) -> None:
+    """Shot changes of a file: frame index, seconds, kind."""
+    from manzar.curate import find_cuts
+    from manzar.media import probe
+
+    info, found = probe(existing(file, "file")), find_cuts(file)
+    rows = [asdict(cut) for cut in found]
+    table = "\n".join(f"{cut.frame:8d} {cut.seconds:10.3f} s  {cut.kind}" for cut in found) or "no shot changes"
+    show_result({"file": str(file), "fps": info.fps, "frames": info.frames, "cuts": rows}, as_json, table)
+
+
+@app.command()
+def show(
+    targets: Annotated[list[Path], typer.Argument(help="Data sets or videos.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("sheet.html"),
+    as_json: Json = False,
+) -> None:
+    """A self-contained page of clips with captions and measures, to look at."""
+    from manzar.curate import sheet
+
+    written = sheet(targets, out)
+    show_result({"out": str(written)}, as_json, f"open {written}")
+
+
+@app.command()
+def train(
+    recipe: Annotated[Literal["vae", "dit", "tune"], typer.Argument(help="What to train.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")],
+    data: Annotated[Path | None, typer.Option(help="The data set; a resumed run knows its own.")] = None,
+    source: Annotated[Path | None, typer.Option("--from", help="Run or model folder to start from.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Train for so long, preparation included.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Or for so many steps.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    setting: Annotated[list[str] | None, typer.Option("--set", help="key=value; an unknown key lists all.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a part: vae, then dit on its latents; tune adapts a whole folder. Ctrl-C keeps what is done."""
+    if data is None and not resume:
+        raise UsageError("train needs --data: the data set to train on")
+    from manzar.train import Budget, train_run
+
+    outcome = train_run(recipe, data or Path(), out, Budget(minutes, steps), source=source, pairs=setting or [],
+                        resume=resume)
+    position = outcome.position
+    spent = {"steps": position.step, "seconds": position.seconds}
+    text = (f"model in {outcome.model}; open {outcome.run / 'index.html'}" if outcome.finished
+            else f"stopped at step {position.step}; go on with --resume")
+    show_result({"run": str(outcome.run), "model": str(outcome.model) if outcome.finished else None,
+                 "samples_seen": position.samples_seen, "loss": position.loss, "seconds": position.seconds,
+                 "forecast": asdict(outcome.forecast), "spent": spent}, as_json, text)
+
+
+@app.command()
+def generate(
+    prompt: Annotated[str, typer.Argument(help="What to show, in any language the model knows.")],
+    model: Annotated[Path, typer.Option(help="A model folder, or a run that holds one.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help=".mp4, .webm, .gif, .webp, .png, or a folder/ for frames.")],
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT; the model's own if not given.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Length, to the nearest the model can make.")] = None,
+    frames: Annotated[int | None, typer.Option(help="Length in frames; 1 makes an image.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Solver steps.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Guidance scale; 1 is none.")] = None,
+    negative: Annotated[str, typer.Option(help="What to steer away from.")] = "",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same video.")] = 0,
+    count: Annotated[int, typer.Option(help="How many, from seed, seed + 1, …", min=1)] = 1,
+    image: Annotated[Path | None, typer.Option(help="First frame: an image or a video.")] = None,
+    as_json: Json = False,
+) -> None:
+    """A prompt to videos or images."""
+    from manzar.generate.files import generate_files
+
+    started = time.monotonic()
+    width, height = parse_size(size) if size else (None, None)
+    result = generate_files(
+        prompt, model, out, width=width, height=height, seconds=seconds, frames=frames, steps=steps, guidance=guidance,
+        negative_prompt=negative, seed=seed, count=count, first_frame=image, on_step=step_bar())
+    result["seconds"] = time.monotonic() - started
+    lines = [f"{row['path']}: {row['frames']} frames of {row['width']}x{row['height']}" for row in result["videos"]]
+    show_result(result, as_json, "\n".join(lines))
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """What works on this machine and what does not: device, precision, codecs, optional parts."""
+    from manzar.doctor import examine
+
+    report = examine()
+    lines = [f"device     {report['device']}", f"precision  {report['precision']}"]
+    for name, part in report["parts"].items():
+        lines.append(f"{'ok' if part['ok'] else 'none':9}  {name:12} {part['detail']}")
+    show_result(report, as_json, "\n".join(lines))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where it works and leaves its report.")] = Path("demo"),
+    footage: Annotated[Path | None, typer.Option(help="A folder of your own footage to tune on.")] = None,
+    minutes: Annotated[float, typer.Option(help="About how long all of it may take.")] = 4.5,
+    as_json: Json = False,
+) -> None:
+    """The whole loop, small, in one go; ends with report.html."""
+    from manzar.demo import run_demo
+
+    result = run_demo(out, footage, minutes, say)
+    show_result(result, as_json, f"open {result['report']}")
+
+
+def step_bar() -> Callable[[int, int], None]:
+    """Progress per solver step: a line that rewrites itself on a terminal, quarters elsewhere."""
+    started = time.monotonic()
+
+    def on_step(done: int, total: int) -> None:
+        rate = (time.monotonic() - started) / done
+        text = f"step {done}/{total}, {rate:.2f} s each, {rate * (total - done):.0f} s left"
+        if sys.stderr.isatty():
+            print(f"\r\x1b[2K{text}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        elif done == total or done % max(1, total // 4) == 0:
+            say(text)
+
+    return on_step
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """"WxH" → (width, height)."""
+    width, cross, height = text.lower().partition("x")
+    if not (cross and width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise UsageError(f"--size {text!r} is not WIDTHxHEIGHT, such as 128x96")
+    return int(width), int(height)
+
+
+def parse_names(text: str | None, every: tuple[str, ...]) -> tuple[str, ...]:
+    """"a,b" → ("a", "b"); all of them if nothing is given."""
+    return tuple(part.strip() for part in text.split(",")) if text else every
+
+
+def parse_range(text: str) -> tuple[int, int]:
+    """"2" → (2, 2), "1-3" → (1, 3)."""
+    low, dash, high = text.partition("-")
+    if not low.isdigit() or (dash and not high.isdigit()):
+        raise UsageError(f"--actors {text!r} is not a number or a range such as 1-3")
+    return int(low), int(high or low)
+
+
+if __name__ == "__main__":
+    main()

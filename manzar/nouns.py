@@ -1,0 +1,272 @@
+"""The nouns of Manzar: small frozen records and the shape arithmetic that belongs to them.
+
+A value crosses from one room to the next as one of these, or as a documented file. Nothing here imports
+torch or numpy at run time, so the command line can name an error before anything heavy is loaded.
+
+    ManzarError                     every error a user can meet; `exit_code` is what the command line returns
+    ├── UsageError           (2)    the request itself is wrong: a size, a key, a prompt
+    │   ├── ShapeError       (2)    a size or length off the latent grid
+    │   └── SettingError     (2)    an unknown or ill-typed --set key
+    ├── MediaError           (1)    a file that cannot be read or written as video
+    ├── DataError            (1)    a data set that is missing, empty or damaged
+    ├── ModelError           (1)    a model folder that is incomplete, mis-shaped or unsafe
+    ├── TrainingError        (1)    a run that must stop: non-finite loss, a checkpoint of another recipe
+    └── StorageError         (1)    the disk is full or not writable
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    Frames = NDArray[np.uint8]  # (T, H, W, 3), or (H, W, 3) for one
+else:
+    Frames = object  # a name to import where annotations are not evaluated; numpy is not loaded for it
+
+LANGUAGES: tuple[str, ...] = ("en", "zh", "hi", "ur", "ar")
+
+
+class ManzarError(Exception):
+    """Base of every error that is the user's to see; the message names the value, the place and the way out."""
+
+    exit_code = 1
+
+
+class UsageError(ManzarError):
+    """The request is wrong before any work begins."""
+
+    exit_code = 2
+
+
+class ShapeError(UsageError):
+    """A size or length that the latent grid cannot hold."""
+
+
+class SettingError(UsageError):
+    """An unknown or ill-typed setting."""
+
+
+class MediaError(ManzarError):
+    """A file that cannot be read or written as video."""
+
+
+class DataError(ManzarError):
+    """A data set that is missing, empty or damaged."""
+
+
+class ModelError(ManzarError):
+    """A model folder that is incomplete, mis-shaped or unsafe to open."""
+
+
+class TrainingError(ManzarError):
+    """A training run that must stop rather than go on wrongly."""
+
+
+class StorageError(ManzarError):
+    """The disk is full or not writable."""
+
+
+class Stride(NamedTuple):
+    """How many frames, rows and columns of pixels one step of a coarser grid covers."""
+
+    time: int
+    height: int
+    width: int
+
+    def __mul__(self, other: object) -> Stride:
+        """Element-wise: the VAE's stride times the DiT's patch is the stride of one token."""
+        if not isinstance(other, tuple) or len(other) != 3:
+            return NotImplemented
+        return Stride(self.time * other[0], self.height * other[1], self.width * other[2])
+
+
+@dataclass(frozen=True)
+class LatentShape:
+    """Size of a latent grid: `frames` × `height` × `width` positions."""
+
+    frames: int
+    height: int
+    width: int
+
+    def tokens(self, patch: Stride) -> int:
+        """Number of DiT tokens when `patch` positions are folded into one."""
+        return (self.frames // patch.time) * (self.height // patch.height) * (self.width // patch.width)
+
+
+@dataclass(frozen=True)
+class VideoShape:
+    """Size of a video in pixels; causal in time, so `frames = 1 + stride.time · k` and one frame is an image."""
+
+    frames: int
+    height: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.frames} frames of {self.width}x{self.height}"
+
+    def latent(self, stride: Stride) -> LatentShape:
+        """The latent grid of this video. Raises ShapeError naming the nearest right size if it does not divide."""
+        nearest = self.nearest(stride)
+        if nearest != self:
+            raise ShapeError(
+                f"{self} is off the grid of this model (frames 1 + {stride.time}k, width a multiple of "
+                f"{stride.width}, height a multiple of {stride.height}); the nearest that fits is {nearest}"
+            )
+        return LatentShape(
+            1 + (self.frames - 1) // stride.time, self.height // stride.height, self.width // stride.width
+        )
+
+    def nearest(self, stride: Stride) -> VideoShape:
+        """The closest size on the grid of `stride`, at least one step in each direction."""
+        return VideoShape(
+            1 + stride.time * max(0, round((self.frames - 1) / stride.time)),
+            stride.height * max(1, round(self.height / stride.height)),
+            stride.width * max(1, round(self.width / stride.width)),
+        )
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in [0, 1] of the frame, origin top left."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    def as_list(self) -> list[float]:
+        return [self.x0, self.y0, self.x1, self.y1]
+
+
+@dataclass(frozen=True)
+class BoxTrack:
+    """One object's box on every frame; None where it is out of view."""
+
+    name: str
+    boxes: tuple[Box | None, ...]
+
+
+@dataclass(frozen=True)
+class Video:
+    """Frames as people see them: uint8 (T, H, W, 3), RGB, at a constant rate."""
+
+    frames: Frames
+    fps: float
+
+    @property
+    def shape(self) -> VideoShape:
+        frames, height, width, _ = self.frames.shape
+        return VideoShape(frames, height, width)
+
+    @property
+    def seconds(self) -> float:
+        return len(self.frames) / self.fps
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One row of clips.parquet; `path` is relative to the data set's folder."""
+
+    id: str
+    path: str
+    source: str
+    start_s: float
+    end_s: float
+    width: int
+    height: int
+    fps: float
+    frames: int
+    captions: Mapping[str, str] = field(default_factory=dict)
+    tracks: tuple[BoxTrack, ...] = ()
+    measures: Mapping[str, float] = field(default_factory=dict)
+    phash: str = ""
+    licence: str = ""
+    split: Literal["train", "val"] = "train"
+
+    @property
+    def shape(self) -> VideoShape:
+        return VideoShape(self.frames, self.height, self.width)
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """One row of rejected.parquet: what was turned away, where, and why."""
+
+    path: str
+    start_s: float
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class SamplingState:
+    """What the solver carries from step to step; each Condition maps one state to a new one.
+
+    latents: (B, c, t, h, w) the noisy sample; tokens that are given hold their clean value.
+    given: (t, h, w) 1 where the content is given (σ = 0 there), 0 where it is to be made.
+    clean: (B, c, t, h, w) the given content; ignored where `given` is 0.
+    sigma_start: the σ at which integration begins (1 from pure noise, less when editing).
+    """
+
+    latents: torch.Tensor
+    given: torch.Tensor
+    clean: torch.Tensor
+    sigma_start: float = 1.0
+
+
+class Condition:
+    """Something known about the video before it is made. Subclasses live in generate/."""
+
+    def apply(self, state: SamplingState) -> SamplingState:
+        raise TypeError(f"{type(self).__name__} does not say how it applies to a sampling state")
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything that determines one generation; the same request and seed give the same video.
+
+    `frames`, `height` and `width` of None take the model's own default size.
+    """
+
+    prompt: str
+    frames: int | None = None
+    height: int | None = None
+    width: int | None = None
+    fps: float | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    negative_prompt: str = ""
+    seed: int = 0
+    count: int = 1
+    conditions: Sequence[Condition] = ()
+
+
+@dataclass(frozen=True)
+class Score:
+    """One measured dimension. `value` None means unscored: never zero, never left out of sight."""
+
+    name: str
+    value: float | None
+    kind: Literal["official", "stand-in", "unscored"]
+    n: int
+    interval: tuple[float, float] | None = None
+    detail: str = ""
+
+
+def existing(path: str | Path, kind: Literal["file", "folder", "file or folder"] = "file or folder") -> Path:
+    """`path` as a Path if it exists and is of the kind asked for; else a UsageError that says what it is instead."""
+    found = Path(path)
+    if not found.exists():
+        raise UsageError(f"{found}: no such {kind}")
+    if kind == "folder" and not found.is_dir():
+        raise UsageError(f"{found} is a file; a folder is needed here")
+    if kind == "file" and not found.is_file():
+        raise UsageError(f"{found} is a folder; a file is needed here")
+    return found

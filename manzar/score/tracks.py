@@ -1,0 +1,149 @@
+"""Foreground regions joined over the frames of a clip, and what their course says: motion and direction.
+
+Lengths here are shares of the frame's shorter side, so that one set of thresholds serves every size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manzar.score.segment import Layers, Region, distance, regions
+
+DIRECTIONS = ("right", "down-right", "down", "down-left", "left", "up-left", "up", "up-right")  # 45° apart, y down
+TRAVEL = 0.10  # net way below which an actor is taken to keep its place
+SCALING = 0.45  # |log area ratio| from first to last frame that counts as growing or shrinking
+CLEAR_SCALING = 0.9  # the same, when the centre moves or the outline turns a little as well
+TURN = np.radians(20)  # rotation over the clip that counts as spinning
+WOBBLE, CLEAR_TURN = 0.22, np.radians(60)  # a turning figure's centre sways: not travel if it stays this close
+HARMONICS = np.arange(1, 7)
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Track:
+    """One actor's region on every frame; None where it was not found."""
+
+    regions: tuple[Region | None, ...]
+
+    @property
+    def found(self) -> list[Region]:
+        return [region for region in self.regions if region is not None]
+
+    @property
+    def area(self) -> float:
+        return float(np.median([region.area for region in self.found]))
+
+
+def follow(layers: Layers, most: int = 8) -> list[Track]:
+    """Join the regions of all frames into tracks, the weightiest first; regions seen only briefly are left out."""
+    frames, height, width = layers.contrast.shape
+    open_tracks: list[list[Region]] = []
+    for frame in range(frames):
+        here = regions(layers, frame)[:most]
+        pairs = sorted(
+            (_cost(track[-1], region, min(height, width)), i, j)
+            for i, track in enumerate(open_tracks)
+            for j, region in enumerate(here)
+        )
+        taken: set[int] = set()
+        joined: set[int] = set()
+        for cost, i, j in pairs:
+            if cost < 0.6 and i not in taken and j not in joined:
+                open_tracks[i].append(here[j])
+                taken.add(i)
+                joined.add(j)
+        open_tracks += [[region] for j, region in enumerate(here) if j not in joined]
+    tracks = []
+    for members in open_tracks:
+        if len(members) >= max(1, 0.3 * frames):
+            by_frame = {region.frame: region for region in members}
+            tracks.append(Track(tuple(by_frame.get(frame) for frame in range(frames))))
+    return sorted(tracks, key=lambda track: -track.area * len(track.found))
+
+
+def _cost(last: Region, region: Region, side: int) -> float:
+    """How unlikely it is that `last` became `region`: way per frame, change of colour, change of size."""
+    way = float(np.hypot(last.centre[0] - region.centre[0], last.centre[1] - region.centre[1])) / side
+    colour = float(distance(last.colour, region.colour))
+    size = abs(float(np.log(last.area / region.area)))
+    return way * 1.5 + colour / 150 + size / 5 + (region.frame - last.frame - 1) * 0.02
+
+
+def course(track: Track, side: int) -> tuple[str, str | None]:
+    """Motion class and, for translation, the direction."""
+    found = track.found
+    times = np.array([region.frame for region in found], dtype=np.float64)
+    centres = np.array([region.centre for region in found]) / side  # (n, 2)
+    if len(found) < 3:
+        return "still", None
+    centres = _smooth(centres)
+    span = float(np.hypot(*np.ptp(centres, axis=0)))
+    net = centres[-1] - centres[0]
+    way = float(np.hypot(*net))
+    growth = _growth(found, times)
+    if span < WOBBLE and abs(growth) > CLEAR_SCALING:
+        return ("grow" if growth > 0 else "shrink"), None
+    if span < WOBBLE and abs(turning(found)) > CLEAR_TURN:
+        return "spin", None
+    if span > TRAVEL:
+        if way > 0.75 * span:
+            return "translation", heading(net)
+        return _periodic(centres), None
+    if abs(growth) > SCALING:
+        return ("grow" if growth > 0 else "shrink"), None
+    if abs(turning(found)) > TURN:
+        return "spin", None
+    return "still", None
+
+
+def _smooth(values: Floats) -> Floats:
+    """Median of three along time, ends kept: one bad frame must not make a motion."""
+    if len(values) < 5:
+        return values
+    middle = np.median(np.stack([values[:-2], values[1:-1], values[2:]]), axis=0)
+    smoothed: Floats = np.concatenate([values[:1], middle, values[-1:]])
+    return smoothed
+
+
+def heading(net: Floats) -> str:
+    """The nearest of eight directions to the displacement (x, y), y pointing down."""
+    return DIRECTIONS[int(np.round(np.arctan2(net[1], net[0]) / (np.pi / 4))) % 8]
+
+
+def _periodic(centres: Floats) -> str:
+    """A closed course: around something on both axes, or to and fro on one."""
+    spread = np.sqrt(np.maximum(np.linalg.eigvalsh(np.cov(centres.T)), 0))
+    return "orbit" if spread[0] > 0.3 * spread[1] else "bounce"
+
+
+def _growth(found: list[Region], times: Floats) -> float:
+    """Slope of log area over the clip, times its length."""
+    areas = np.log([region.area for region in found])
+    return float(np.polyfit(times / max(times[-1] - times[0], 1), areas, 1)[0])
+
+
+def turning(found: list[Region]) -> float:
+    """Signed rotation over the clip in radians, from the phase of the silhouette's strongest angular harmonic."""
+    spectra = np.array([_harmonics(region) for region in found])  # (n, harmonics)
+    strength = np.abs(spectra).mean(axis=0)
+    best = int(strength.argmax())
+    if strength[best] < 0.05:  # round: any turn would be invisible
+        return 0.0
+    phase = np.unwrap(np.angle(spectra[:, best])) / HARMONICS[best]
+    return float(phase[-1] - phase[0])
+
+
+def _harmonics(region: Region) -> NDArray[np.complex128]:
+    """Angular Fourier coefficients of the silhouette about its centre, relative to its whole moment."""
+    left, top = region.corner
+    y, x = np.mgrid[: region.cover.shape[0], : region.cover.shape[1]]
+    x, y = x + left + 0.5 - region.centre[0], y + top + 0.5 - region.centre[1]
+    moment = region.cover * (x**2 + y**2)
+    angle = np.arctan2(y, x)
+    waves = np.exp(1j * HARMONICS[:, None, None] * angle)
+    coefficients: NDArray[np.complex128] = (moment * waves).sum(axis=(1, 2)) / max(moment.sum(), 1e-6)
+    return coefficients

@@ -1,0 +1,66 @@
+"""A checkpoint is one file, complete and atomic: weights, averages, optimiser and position.
+
+One safetensors file means one rename: at every moment the disk holds the old checkpoint or the new one, whole.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from manzar.nouns import TrainingError
+from manzar.train.ema import Ema
+from manzar.train.optimiser import Optimiser
+from manzar.weights import read_tensors, write_tensors
+
+NAME = "checkpoint.safetensors"
+
+
+@dataclass
+class Position:
+    """How far a run has come. `seconds` is time spent on it over all its sittings."""
+
+    step: int = 0
+    samples_seen: int = 0
+    seconds: float = 0.0
+    loss: float = float("nan")
+
+
+def save(run: Path, recipe: str, position: Position, module: nn.Module, ema: Ema, optimiser: Optimiser) -> None:
+    tables: dict[str, dict[str, Tensor]] = {
+        "weights": {name: p for name, p in module.named_parameters() if p.requires_grad},
+        "ema": ema.tensors(),
+        "optimiser": optimiser.state_tensors(),
+    }
+    flat = {f"{table}:{name}": tensor for table, named in tables.items() for name, tensor in named.items()}
+    metadata = {"recipe": recipe, "position": json.dumps(asdict(position))}
+    write_tensors(run / NAME, flat, metadata)
+
+
+def load(run: Path, recipe: str, module: nn.Module, ema: Ema, optimiser: Optimiser) -> Position:
+    """Restore everything in place. Raises TrainingError if the checkpoint belongs to another kind of run."""
+    path = run / NAME
+    if not path.is_file():
+        raise TrainingError(f"{run} has no {NAME} to resume from; start it without --resume")
+    tensors = read_tensors(path)
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    if metadata.get("recipe") != recipe:
+        raise TrainingError(f"{path} is of a {metadata.get('recipe')!r} run; this one is {recipe!r}")
+    stored: dict[str, dict[str, Tensor]] = {"weights": {}, "ema": {}, "optimiser": {}}
+    for key, tensor in tensors.items():
+        table, _, name = key.partition(":")
+        stored[table][name] = tensor
+    live = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    if live.keys() != stored["weights"].keys():
+        odd = sorted(live.keys() ^ stored["weights"].keys())[0]
+        raise TrainingError(f"{path} does not fit this model: tensor {odd}; were the settings changed?")
+    for name, p in live.items():
+        p.data.copy_(stored["weights"][name])
+    ema.load_tensors(stored["ema"])
+    optimiser.load_state_tensors(stored["optimiser"])
+    return Position(**json.loads(metadata["position"]))

@@ -1,0 +1,271 @@
+"""Recipes over latents: `dit` (a transformer and its text encoder from scratch) and `tune` (an existing folder).
+
+Both minimise ‖v_θ(x_t, σ, text) − v‖² along the straight path x_t = (1 − σ) x_0 + σ ε, v = ε − x_0 (rectified flow,
+Liu et al. 2022); a network that predicts x_0 has its loss in v-space too (JiT, Li & He 2025).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from manzar.device import autocast, pick_device
+from manzar.dit import DiT, DiTConfig
+from manzar.dit.lora import add_lora, lora_tensors, merge_lora
+from manzar.flow import Schedule, interpolate, sample_sigmas, velocity, velocity_from_x_0
+from manzar.generate import Generator, ModelParts, load_parts, save_parts
+from manzar.generate.folder import load_vae
+from manzar.nouns import LANGUAGES, DataError, Frames, Request, SettingError, Stride
+from manzar.text import SMALL, ByteTokenizer, TextEncoder
+from manzar.train.checkpoint import Position
+from manzar.train.data import Clips, open_splits, randint, random_generator
+from manzar.train.latents import Bucket, load_latents
+from manzar.train.log import BINS, RunLog
+from manzar.train.loop import StepLoss
+from manzar.train.settings import DitSettings, LatentSettings, TuneSettings
+from manzar.weights import write_tensors
+
+LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ffn.net.0.proj", "ffn.net.2")
+VAL_SAMPLES = 32  # held-out samples per bin of σ
+SHEET_PROMPTS = 8
+PADDED_TEXT = 512  # the stock pipeline pads prompts to this, so the model is trained so
+
+
+@dataclass(frozen=True)
+class LatentBatch:
+    latents: Tensor  # (B, c, t, h, w) normalised
+    prompts: list[str]
+    given: Tensor  # (B,) bool: the first latent frame is given, at σ = 0
+    clip_ids: list[str]
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+
+class Prompts:
+    """Captions to embeddings: through a text encoder that learns, or a frozen one whose answers are kept."""
+
+    def __init__(self, text: TextEncoder, learns: bool):
+        self.text, self.learns = text, learns
+        self._kept: dict[str, Tensor] = {}
+
+    def embed(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """(B, L, d) with padding rows zero, and lengths (B,)."""
+        if self.learns:
+            return self.text.embed(prompts)
+        for prompt in set(prompts) - self._kept.keys():
+            with torch.no_grad():
+                embedding, lengths = self.text.embed([prompt])
+            self._kept[prompt] = embedding[0, : int(lengths[0])]
+        rows = [self._kept[prompt] for prompt in prompts]
+        lengths = torch.tensor([len(row) for row in rows], device=rows[0].device)
+        return nn.utils.rnn.pad_sequence(rows, batch_first=True), lengths
+
+
+class DenoiseRecipe:
+    """Everything that `dit` and `tune` share; they differ in what learns and in what is exported."""
+
+    def __init__(self, name: str, parts: ModelParts, trained: nn.Module, settings: LatentSettings,
+                 clips: tuple[Clips, Clips], buckets: tuple[list[Bucket], list[Bucket]]):
+        self.name, self.parts, self.trained, self.settings = name, parts, trained, settings
+        self.clips, self.val_clips = clips
+        self.buckets, self.val_buckets = buckets
+        self.languages = pick_languages(settings.languages)
+        parts.to(pick_device())
+        parts.dit.checkpointing = settings.recompute
+        self.prompts = Prompts(parts.text, any(p.requires_grad for p in parts.text.parameters()))
+        self.shares = bucket_shares(self.buckets, settings.images)
+
+    def is_matrix(self, name: str, p: nn.Parameter) -> bool:
+        inner = "blocks." in name or "encoder.block." in name
+        return inner and p.ndim == 2 and "lora_" not in name and "relative_attention_bias" not in name
+
+    # ---- batches
+
+    def batch(self, generator: torch.Generator) -> LatentBatch:
+        index = int(torch.multinomial(self.shares, 1, generator=generator))
+        return self._draw(self.buckets[index], self.settings.batch, generator)
+
+    def probe_batches(self) -> list[tuple[float, LatentBatch]]:
+        generator = random_generator(self.settings.seed, 0)
+        return [(float(share), self._draw(bucket, self.settings.batch, generator))
+                for share, bucket in zip(self.shares, self.buckets, strict=True)]
+
+    def _draw(self, bucket: Bucket, size: int, generator: torch.Generator) -> LatentBatch:
+        picks = torch.randint(len(bucket.items), (size,), generator=generator)
+        rows = [self.clips.rows[bucket.items[i].clip] for i in picks.tolist()]
+        prompts = [self._caption(dict(row.captions), generator) for row in rows]
+        given = torch.rand(size, generator=generator) < self.settings.given_first
+        return LatentBatch(bucket.latents[picks].float().to(pick_device()), prompts,
+                           given & (bucket.shape.frames > 1), [row.id for row in rows])
+
+    def _caption(self, captions: dict[str, str], generator: torch.Generator) -> str:
+        """One of the clip's captions in a language that is trained; "" when there is none or it is dropped."""
+        dropped = torch.rand((), generator=generator).item() < self.settings.drop_caption
+        texts = [captions[language] for language in self.languages if captions.get(language)]
+        pick = randint(generator, len(texts)) if texts else 0
+        return "" if dropped or not texts else texts[pick]
+
+    # ---- the loss
+
+    def loss(self, batch: LatentBatch, generator: torch.Generator) -> StepLoss:
+        s = self.settings
+        sigmas = sample_sigmas(len(batch), generator, kind=s.sigmas, mean=s.sigma_mean, std=s.sigma_std)
+        noise = torch.randn(batch.latents.shape, generator=generator)
+        per_sample = self._losses(batch, sigmas, noise)
+        return StepLoss(per_sample.mean(), {}, sigmas, per_sample)
+
+    def _losses(self, batch: LatentBatch, sigmas: Tensor, noise: Tensor) -> Tensor:
+        """(B,) mean squared error in v-space over the positions that are not given."""
+        dit, x_0 = self.parts.dit, batch.latents
+        frames = x_0.shape[2]
+        noise, sigma = noise.to(x_0.device), sigmas.to(x_0.device)
+        given = batch.given.to(x_0.device)
+        with autocast():
+            text, lengths = self.prompts.embed(batch.prompts)
+            x_t = interpolate(x_0, noise, sigma)
+            timestep = 1000 * sigma  # (B,)
+            if given.any():
+                first = given[:, None] & (torch.arange(frames, device=x_0.device) == 0)  # (B, t)
+                x_t = torch.where(first[:, None, :, None, None], x_0, x_t)
+                tokens = x_0.shape[3] * x_0.shape[4] // (dit.patch.height * dit.patch.width)
+                timestep = torch.where(first, 0.0, timestep[:, None]).repeat_interleave(tokens, dim=1)  # (B, n)
+            out = dit(x_t, timestep, text, lengths, PADDED_TEXT)
+        out = out.float()
+        if self.parts.schedule.prediction == "sample":
+            out = velocity_from_x_0(x_t, out, sigma.clamp_min(0.05))  # the clamp bounds the weight 1/σ² near the data
+            target = velocity_from_x_0(x_t, x_0, sigma.clamp_min(0.05))
+        else:
+            target = velocity(x_0, noise)
+        error = (out - target).square().mean(dim=(1, 3, 4))  # (B, t)
+        weight = torch.ones_like(error)
+        weight[:, 0] = 1 - given.float()
+        losses: Tensor = (error * weight).sum(dim=1) / weight.sum(dim=1)
+        return losses
+
+    # ---- what one looks at
+
+    def validate(self) -> dict[str, Any]:
+        """Held-out loss at ten levels of σ with fixed noise; the levels are the middles of ten equal bins."""
+        bucket = max(self.val_buckets, key=lambda b: b.latents.numel(), default=None)
+        if bucket is None:
+            return {"val_samples": 0}
+        generator = torch.Generator().manual_seed(0)
+        size = min(VAL_SAMPLES, len(bucket.items))
+        latents = bucket.latents[:size].float().to(pick_device())
+        rows = [self.val_clips.rows[item.clip] for item in bucket.items[:size]]
+        prompts = [self._texts(dict(row.captions), i) for i, row in enumerate(rows)]
+        batch = LatentBatch(latents, prompts, torch.zeros(size, dtype=torch.bool), [row.id for row in rows])
+        noise = torch.randn(latents.shape, generator=generator)
+        bins = [float(self._losses(batch, torch.full((size,), (k + 0.5) / BINS), noise).mean()) for k in range(BINS)]
+        return {"val_loss": sum(bins) / BINS, "val_bins": bins, "val_samples": size}
+
+    def _texts(self, captions: dict[str, str], index: int) -> str:
+        """The index-th language that a clip has, round robin, so that a sheet shows them all."""
+        texts = [captions[language] for language in self.languages if captions.get(language)]
+        return texts[index % len(texts)] if texts else ""
+
+    def sheet(self) -> tuple[str, Frames]:
+        bucket = max(self.buckets, key=lambda b: (b.shape.frames > 1, len(b.items)))
+        shape = bucket.shape
+        clips = self.val_clips if len(self.val_clips) else self.clips
+        rows = clips.rows[:: max(1, len(clips) // SHEET_PROMPTS)][:SHEET_PROMPTS]
+        prompts = [self._texts(dict(row.captions), i) for i, row in enumerate(rows)]
+        generator, strips = Generator(self.parts), []
+        for index, prompt in enumerate(prompts):
+            request = Request(prompt, shape.frames, shape.height, shape.width, self.settings.fps,
+                              self.settings.sample_steps, self.settings.guidance, seed=index)
+            frames = generator.generate(request)[0].frames
+            picks = np.linspace(0, len(frames) - 1, min(6, len(frames))).round().astype(int)
+            strips.append(np.concatenate([frames[k] for k in picks], axis=1))
+        return " · ".join(prompts), np.concatenate(strips)
+
+    def export(self, folder: Path, position: Position) -> None:
+        s = self.settings
+        shape = max(self.buckets, key=lambda b: (b.shape.frames > 1, len(b.items))).shape
+        self.parts.info = {
+            **self.parts.info, "kind": self.name, "languages": list(self.languages),
+            "defaults": {"frames": shape.frames, "height": shape.height, "width": shape.width, "fps": s.fps,
+                         "steps": s.sample_steps, "guidance": s.guidance},
+            "trained": {"clips": len(self.clips), "steps": position.step, "samples_seen": position.samples_seen,
+                        "seconds": round(position.seconds), "settings": s.model_dump()},
+        }
+        if isinstance(s, TuneSettings) and s.mode == "lora":
+            write_tensors(folder.parent / "lora" / "pytorch_lora_weights.safetensors", lora_tensors(self.parts.dit))
+            merge_lora(self.parts.dit)
+        save_parts(self.parts, folder)
+
+
+def pick_languages(setting: str) -> tuple[str, ...]:
+    """Language codes of a comma-separated list, or all. Raises SettingError for an unknown one."""
+    if setting == "all":
+        return LANGUAGES
+    picked = tuple(part.strip() for part in setting.split(","))
+    unknown = [code for code in picked if code not in LANGUAGES]
+    if unknown:
+        raise SettingError(f"--set languages={setting}: {unknown[0]!r} is not one of {', '.join(LANGUAGES)}, all")
+    return picked
+
+
+def bucket_shares(buckets: Sequence[Bucket], images: float) -> Tensor:
+    """Probability of each bucket: single frames together have `images`, clips the rest, by their number of items."""
+    still = torch.tensor([bucket.shape.frames == 1 for bucket in buckets])
+    counts = torch.tensor([float(len(bucket.items)) for bucket in buckets])
+    shares = torch.zeros(len(buckets))
+    for mask, share in ((still, images), (~still, 1 - images)):
+        if mask.any():
+            shares[mask] = share * counts[mask] / counts[mask].sum()
+    assert shares.sum() > 0, f"no bucket can be drawn: images={images}, buckets {[str(b.shape) for b in buckets]}"
+    return shares / shares.sum()
+
+
+def open_buckets(data: Path, s: LatentSettings, parts_vae: Any, patch: Stride, log: RunLog
+                 ) -> tuple[tuple[Clips, Clips], tuple[list[Bucket], list[Bucket]]]:
+    """Clips and latents of both splits, encoding what is new. Raises DataError if a split has no usable clip."""
+    clips = open_splits(data, size=s.size, fps=s.fps, stride=parts_vae.stride * patch)
+    parts_vae.to(pick_device()).eval()
+    names = ("training clips encoded", "held-out clips encoded")
+    train, val = (load_latents(part, s.frames, parts_vae, log.counter(name))
+                  for part, name in zip(clips, names, strict=True))
+    if not train:
+        raise DataError(f"{data}: no clip is long enough to train on")
+    return clips, (train, val)
+
+
+def dit_recipe(data: Path, settings: DitSettings, source: Path, log: RunLog) -> DenoiseRecipe:
+    """A new transformer and text encoder over the latents of the VAE in `source`."""
+    s = settings
+    vae = load_vae(source)
+    torch.manual_seed(s.seed)
+    width = s.heads * s.head_width
+    dit = DiT(DiTConfig(
+        num_attention_heads=s.heads, attention_head_dim=s.head_width, in_channels=vae.config.z_dim,
+        out_channels=vae.config.z_dim, text_dim=s.text_width, ffn_dim=s.ffn * width, num_layers=s.layers))
+    text = TextEncoder(replace(SMALL, d_model=s.text_width, d_ff=2 * s.text_width, num_layers=s.text_layers,
+                               num_heads=max(1, s.text_width // SMALL.d_kv)), ByteTokenizer())
+    vae.requires_grad_(False)
+    # the stock Euler scheduler knows velocities only; the stock UniPC one takes x_0 as well
+    schedule = Schedule("euler" if s.prediction == "velocity" else "unipc", s.sample_shift, s.prediction)
+    parts = ModelParts(dit, vae, text, schedule, {})
+    clips, buckets = open_buckets(data, s, vae, dit.patch, log)
+    return DenoiseRecipe("dit", parts, nn.ModuleDict({"dit": dit, "text": text}), s, clips, buckets)
+
+
+def tune_recipe(data: Path, settings: TuneSettings, source: Path, log: RunLog) -> DenoiseRecipe:
+    """An existing folder, its text encoder and VAE frozen: low-rank adapters, or every weight of the transformer."""
+    parts = load_parts(source)
+    for module in parts.modules.values():
+        module.requires_grad_(False)
+    torch.manual_seed(settings.seed)
+    clips, buckets = open_buckets(data, settings, parts.vae, parts.dit.patch, log)
+    if settings.mode == "lora":
+        add_lora(parts.dit, settings.rank, settings.alpha, LORA_TARGETS)
+    else:
+        parts.dit.requires_grad_(True)
+    return DenoiseRecipe("tune", parts, nn.ModuleDict({"dit": parts.dit}), settings, clips, buckets)

@@ -1,0 +1,215 @@
+"""The one training loop. A recipe says what a batch, a loss and a sample sheet are; everything else is here.
+
+State is a position (step, samples seen). All randomness of a step derives from (seed, samples seen), so a run stopped
+anywhere, and resumed, goes through the same losses bit for bit on the same device.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from manzar.nouns import Frames, TrainingError, UsageError
+from manzar.train import checkpoint
+from manzar.train.checkpoint import Position
+from manzar.train.data import random_generator
+from manzar.train.ema import Ema
+from manzar.train.forecast import Forecast, probe
+from manzar.train.log import RunLog
+from manzar.train.optimiser import Optimiser, rate_scale
+from manzar.train.settings import Settings
+
+Look = tuple[dict[str, Any], str, Frames]  # held-out measures, what the picture shows, the picture
+
+
+@dataclass
+class StepLoss:
+    """What one forward pass gives. `sigmas` and `per_sample` feed the loss in ten bins of σ."""
+
+    loss: Tensor
+    terms: Mapping[str, Tensor]
+    sigmas: Tensor | None = None
+    per_sample: Tensor | None = None
+
+
+class Batch(Protocol):
+    """Any record of tensors that knows its size, its shape for the probe, and where it came from."""
+
+    @property
+    def clip_ids(self) -> list[str]: ...
+
+    def __len__(self) -> int: ...
+
+
+class Recipe(Protocol):
+    """What differs between training a VAE, a DiT and a LoRA."""
+
+    name: str
+    trained: nn.Module
+
+    @property
+    def settings(self) -> Settings: ...
+
+    def is_matrix(self, name: str, p: nn.Parameter) -> bool:
+        """True for the hidden matrices, which Muon moves."""
+
+    def batch(self, generator: torch.Generator) -> Any: ...
+
+    def probe_batches(self) -> list[tuple[float, Any]]:
+        """(share of steps, batch) for every shape that occurs, for the forecast."""
+
+    def loss(self, batch: Any, generator: torch.Generator) -> StepLoss: ...
+
+    def validate(self) -> dict[str, Any]: ...
+
+    def sheet(self) -> tuple[str, Frames]:
+        """A picture of what the model can do now, and one line on what it shows."""
+
+    def export(self, folder: Path, position: Position) -> None: ...
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: exactly one of the two. Minutes count everything, from the start of the command."""
+
+    minutes: float | None = None
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.minutes is None) == (self.steps is None):
+            raise UsageError("say how long to train: --minutes M or --steps N, one of the two")
+        if (self.minutes or self.steps or 0) <= 0:
+            raise UsageError(f"--minutes and --steps must be above 0, not {self.minutes or self.steps}")
+
+    def progress(self, position: Position) -> float:
+        """Share of the budget that is spent, 0 to 1."""
+        if self.steps is not None:
+            return min(1.0, position.step / self.steps)
+        assert self.minutes is not None
+        return min(1.0, position.seconds / (60 * self.minutes))
+
+
+@dataclass
+class Outcome:
+    """What a run came to; the `--json` object of `manzar train`."""
+
+    run: Path
+    model: Path
+    position: Position
+    forecast: Forecast
+    finished: bool
+
+
+def train(recipe: Recipe, run: Path, budget: Budget, *, resume: bool, log: RunLog, started: float) -> Outcome:
+    """Train until the budget is spent or the user interrupts; either way the run can be taken up again.
+
+    started: `time.monotonic()` of the command, so that preparation counts toward --minutes.
+    Raises TrainingError at a non-finite loss or gradient, naming the step, the clips and the last good checkpoint.
+    """
+    s = recipe.settings
+    optimiser = Optimiser(recipe.trained, recipe.is_matrix,
+                          muon_lr=s.muon_lr, adam_lr=s.adam_lr, weight_decay=s.weight_decay)
+    ema = Ema(recipe.trained, s.ema)
+    cost, first_look = probe(recipe, optimiser, lambda: look(recipe, ema))
+    position = checkpoint.load(run, recipe.name, recipe.trained, ema, optimiser) if resume else Position()
+    log.rewind(position.step)
+    before = position.seconds
+    next_look = int(budget.progress(position) * s.validations) + 1
+    forecast = cost.forecast(budget, position, s.validations + 1 - next_look)
+    log.say(str(forecast))
+    if not resume:
+        log.look(position, *first_look)
+        checkpoint.save(run, recipe.name, position, recipe.trained, ema, optimiser)
+    saved = time.monotonic()
+    with interruptible() as interrupted:
+        while budget.progress(position) < 1 and not interrupted():
+            step(recipe, run, position, budget.progress(position), optimiser, ema, log)
+            position.seconds = before + time.monotonic() - started
+            progress = budget.progress(position)
+            log.progress(progress, position)
+            if next_look / s.validations <= progress < 1:
+                log.look(position, *look(recipe, ema))
+                next_look = int(progress * s.validations) + 1
+            if time.monotonic() - saved > s.checkpoint_seconds:
+                checkpoint.save(run, recipe.name, position, recipe.trained, ema, optimiser)
+                saved = time.monotonic()
+        checkpoint.save(run, recipe.name, position, recipe.trained, ema, optimiser)
+        finished = not interrupted()
+    model = run / "model"
+    if finished:
+        log.look(position, *look(recipe, ema))
+        with ema.applied():
+            recipe.export(model, position)
+    position.seconds = before + time.monotonic() - started
+    log.say(forecast.compare(position))
+    return Outcome(run, model, position, forecast, finished)
+
+
+def step(recipe: Recipe, run: Path, position: Position, progress: float, optimiser: Optimiser, ema: Ema,
+         log: RunLog) -> None:
+    """One optimiser step over `accumulate` batches; moves `position` on and writes one line of the log."""
+    s = recipe.settings
+    total, terms, ids = 0.0, dict[str, float](), list[str]()
+    begun = time.monotonic()
+    for _ in range(s.accumulate):
+        generator = random_generator(s.seed, position.samples_seen)
+        batch = recipe.batch(generator)
+        out = recipe.loss(batch, generator)
+        (out.loss / s.accumulate).backward()  # type: ignore[no-untyped-call]
+        position.samples_seen += len(batch)
+        total += float(out.loss.detach()) / s.accumulate
+        ids += batch.clip_ids
+        for name, value in out.terms.items():
+            terms[name] = terms.get(name, 0.0) + float(value.detach()) / s.accumulate
+        log.bin(out.sigmas, out.per_sample)
+    norm = float(nn.utils.clip_grad_norm_(recipe.trained.parameters(), s.clip, foreach=True))
+    if not (np.isfinite(total) and np.isfinite(norm)):
+        raise TrainingError(
+            f"step {position.step}: loss {total}, gradient norm {norm}; the clips were "
+            f"{', '.join(sorted(set(ids))[:8])}. The last good checkpoint is {run / checkpoint.NAME}; start again from "
+            f"its model with lower --set muon_lr and adam_lr, or leave those clips out"
+        )
+    optimiser.step(rate_scale(position.step, progress, s.warmup, s.cooldown))
+    ema.update(position.step)
+    position.step += 1
+    position.loss = total
+    log.step(position, {"loss": total, "grad": norm, **terms, "step_seconds": time.monotonic() - begun})
+
+
+def look(recipe: Recipe, ema: Ema) -> Look:
+    """Validate and draw a sample sheet with the averaged weights."""
+    recipe.trained.eval()
+    with ema.applied(), torch.no_grad():
+        values, (caption, picture) = recipe.validate(), recipe.sheet()
+    recipe.trained.train()
+    return values, caption, picture
+
+
+@contextmanager
+def interruptible() -> Iterator[Any]:
+    """Ctrl-C and SIGTERM end the loop after the step in hand instead of in the middle of it; twice ends it at once."""
+    stop = {"asked": False}
+
+    def ask(number: int, frame: object) -> None:
+        if stop["asked"]:
+            raise KeyboardInterrupt
+        stop["asked"] = True
+
+    try:
+        old = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread: the caller handles signals
+        old = {}
+    try:
+        yield lambda: stop["asked"]
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

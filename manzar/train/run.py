@@ -1,0 +1,92 @@
+"""Open a run folder, build its recipe, train: what `manzar train` does.
+
+    RUN/run.json                 recipe, data, source and settings; a resumed run takes them from here
+    RUN/checkpoint.safetensors   everything needed to go on
+    RUN/log.jsonl, samples/, index.html   the record, and the page to look at
+    RUN/model/                   what came out: a model folder (for `vae`, its vae/ alone)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from manzar.nouns import UsageError, existing
+from manzar.train import checkpoint
+from manzar.train.denoise import dit_recipe, tune_recipe
+from manzar.train.log import RunLog
+from manzar.train.loop import Budget, Outcome, Recipe, train
+from manzar.train.settings import DitSettings, Settings, TuneSettings, VaeSettings, parse_settings
+from manzar.train.vae import vae_recipe
+from manzar.weights import read_json, write_json
+
+SETTINGS: dict[str, type[Settings]] = {"vae": VaeSettings, "dit": DitSettings, "tune": TuneSettings}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What run.json holds."""
+
+    recipe: str
+    data: Path
+    source: Path | None
+    settings: Settings
+
+
+def train_run(recipe: str, data: Path, run: Path, budget: Budget, *, source: Path | None = None,
+              pairs: Sequence[str] = (), resume: bool = False, quiet: bool = False) -> Outcome:
+    """Train `recipe` on `data` into `run`.
+
+    pairs: "key=value" settings of a new run; a resumed run keeps those it began with.
+    Raises UsageError or SettingError before anything is written, DataError, ModelError or TrainingError later.
+    """
+    started = time.monotonic()
+    job = read_job(recipe, run, pairs) if resume else new_job(recipe, data, run, source, pairs)
+    log = RunLog(run, f"{recipe} on {job.data.name}", quiet=quiet)
+    built = build(job, log)
+    write_json(run / "run.json", {"recipe": job.recipe, "data": str(job.data), "source": str(job.source or ""),
+                                  "settings": job.settings.model_dump()})
+    return train(built, run, budget, resume=resume, log=log, started=started)
+
+
+def new_job(recipe: str, data: Path, run: Path, source: Path | None, pairs: Sequence[str]) -> Job:
+    if recipe not in SETTINGS:
+        raise UsageError(f"{recipe!r} cannot be trained; choose one of {', '.join(SETTINGS)}")
+    settings = parse_settings(SETTINGS[recipe], pairs)
+    if (run / checkpoint.NAME).exists():
+        raise UsageError(f"{run} holds a run already; go on with --resume, or choose another --out")
+    if source is None and recipe != "vae":
+        raise UsageError(f"train {recipe} needs --from: " + (
+            "the run or folder that holds its VAE" if recipe == "dit" else "the model folder to tune"))
+    return Job(recipe, existing(data, "folder").resolve(), model_folder(source) if source else None, settings)
+
+
+def read_job(recipe: str, run: Path, pairs: Sequence[str]) -> Job:
+    if pairs:
+        raise UsageError(f"--set {pairs[0]} does not go with --resume: a run keeps the settings it began with")
+    if not (run / "run.json").exists():
+        raise UsageError(f"{run} holds no run to resume; leave out --resume to start one")
+    stored: dict[str, Any] = read_json(run / "run.json")
+    if stored["recipe"] != recipe:
+        raise UsageError(f"{run} holds a {stored['recipe']} run; resume it with: manzar train {stored['recipe']}")
+    source = Path(stored["source"]) if stored["source"] else None
+    return Job(recipe, existing(stored["data"], "folder"), source, SETTINGS[recipe].model_validate(stored["settings"]))
+
+
+def model_folder(path: Path) -> Path:
+    """A model folder, or the one inside a run."""
+    folder = existing(path, "folder").resolve()
+    return folder / "model" if (folder / "model").is_dir() else folder
+
+
+def build(job: Job, log: RunLog) -> Recipe:
+    if isinstance(job.settings, VaeSettings):
+        return vae_recipe(job.data, job.settings, job.source)
+    assert job.source is not None
+    if isinstance(job.settings, DitSettings):
+        return dit_recipe(job.data, job.settings, job.source, log)
+    assert isinstance(job.settings, TuneSettings), job.settings
+    return tune_recipe(job.data, job.settings, job.source, log)

@@ -1,0 +1,117 @@
+"""Settings of a run: one frozen, typed table per recipe, filled from `--set key=value`; unknown keys are refused."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from manzar.nouns import SettingError
+
+
+class Settings(BaseModel):
+    """What every recipe shares. Sizes are pixels, lengths frames, rates frames per second."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = Field(0, description="all randomness of a step derives from this and the samples seen")
+    batch: int = Field(16, ge=1, description="samples per forward pass")
+    accumulate: int = Field(1, ge=1, description="forward passes per optimiser step")
+    size: int = Field(64, ge=8, description="short side of the training video, in pixels")
+    fps: float = Field(8.0, gt=0, description="frame rate that footage is resampled to")
+    muon_lr: float = Field(0.02, ge=0, description="learning rate of the hidden matrices (Muon)")
+    adam_lr: float = Field(1.5e-3, ge=0, description="learning rate of everything else (AdamW)")
+    weight_decay: float = Field(0.0, ge=0)
+    warmup: int = Field(50, ge=0, description="steps of linear warm-up")
+    cooldown: float = Field(0.4, ge=0, le=1, description="last share of the run, over which the rates fall to zero")
+    clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    ema: float = Field(0.998, ge=0, lt=1, description="decay of the averaged weights")
+    checkpoint_seconds: float = Field(60.0, ge=0, description="time between checkpoints")
+    validations: int = Field(8, ge=1, description="how often a run validates, spread evenly over it")
+
+
+class VaeSettings(Settings):
+    """`manzar train vae`: crops of clips, reconstructed."""
+
+    batch: int = Field(16, ge=1)
+    muon_lr: float = Field(0.01, ge=0)
+    adam_lr: float = Field(2e-3, ge=0)
+    ema: float = Field(0.99, ge=0, lt=1)
+    crop: int = Field(32, ge=8, description="side of the training crops")
+    crop_frames: int = Field(9, ge=1, description="length of the training crops")
+    images: float = Field(0.1, ge=0, le=1, description="share of batches that are single frames")
+    kl_weight: float = Field(1e-6, ge=0)
+    base: int = Field(32, ge=8, description="channels at the finest level")
+    channels: int = Field(16, ge=1, description="latent channels")
+    multiples: str = Field("1,2,2", description="channels per level, in bases; each after the first halves the sides")
+    temporal: str = Field("1,1", description="per halving, 1 if it halves time as well")
+    fold: int = Field(2, ge=1, description="pixels folded into channels before the first convolution")
+    residual: bool = Field(True, description="averaging shortcuts, as Wan 2.2 has")
+
+
+class LatentSettings(Settings):
+    """What every recipe over latents shares."""
+
+    batch: int = Field(64, ge=1)
+    frames: int = Field(17, ge=1, description="longest training clip; half of it and single frames are mixed in")
+    images: float = Field(0.1, ge=0, le=1, description="share of batches that are single frames")
+    languages: str = Field("all", description="comma-separated caption languages to train on")
+    drop_caption: float = Field(0.1, ge=0, le=1, description="share of samples trained without a caption")
+    given_first: float = Field(0.1, ge=0, le=1, description="share of videos whose first latent frame is given")
+    sigmas: Literal["logit-normal", "uniform"] = "logit-normal"
+    sigma_mean: float = Field(0.8, description="mean of logit σ; above 0 leans toward noise")
+    sigma_std: float = Field(1.0, gt=0)
+    recompute: bool = Field(False, description="recompute activations in the backward pass to save memory")
+    guidance: float = Field(3.0, ge=0, description="guidance of the sample sheets and the folder's default")
+    sample_steps: int = Field(16, ge=1, description="solver steps of the sample sheets and the folder's default")
+    sample_shift: float = Field(3.0, gt=0, description="σ shift of the sampling schedule")
+
+
+class DitSettings(LatentSettings):
+    """`manzar train dit`: a transformer and a byte-level text encoder, jointly, from scratch."""
+
+    layers: int = Field(6, ge=1)
+    heads: int = Field(4, ge=1)
+    head_width: int = Field(64, ge=8)
+    ffn: int = Field(4, ge=1, description="feed-forward width over model width")
+    text_layers: int = Field(3, ge=1)
+    text_width: int = Field(256, ge=16)
+    prediction: Literal["velocity", "sample"] = Field("velocity", description="what the network predicts: v or x_0")
+
+
+class TuneSettings(LatentSettings):
+    """`manzar train tune`: an existing folder, by low-rank adapters or in full."""
+
+    batch: int = Field(16, ge=1)
+    adam_lr: float = Field(1e-3, ge=0)
+    muon_lr: float = Field(2e-3, ge=0)
+    warmup: int = Field(20, ge=0)
+    ema: float = Field(0.98, ge=0, lt=1)
+    sigma_mean: float = 0.0
+    mode: Literal["lora", "full"] = "lora"
+    rank: int = Field(16, ge=1)
+    alpha: float = Field(16.0, gt=0)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def parse_settings(kind: type[S], pairs: Sequence[str]) -> S:
+    """Settings from `key=value` strings. Raises SettingError naming the nearest key, or what a value should be."""
+    values: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise SettingError(f"--set {pair!r} has no '='; write --set key=value")
+        if key not in kind.model_fields:
+            near = difflib.get_close_matches(key, kind.model_fields, n=1, cutoff=0.0)[0]
+            raise SettingError(f"--set {key}: no such setting; the nearest is {near} "
+                               f"(all: {', '.join(kind.model_fields)})")
+        values[key] = value
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SettingError(f"--set {first['loc'][0]}={first['input']}: {first['msg']}") from None

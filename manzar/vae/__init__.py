@@ -1,0 +1,9 @@
+"""Video to latents and back."""
+
+from manzar.vae.config import SMALL as SMALL
+from manzar.vae.config import VAEConfig as VAEConfig
+from manzar.vae.losses import vae_loss as vae_loss
+from manzar.vae.metrics import psnr as psnr
+from manzar.vae.metrics import ssim as ssim
+from manzar.vae.model import Posterior as Posterior
+from manzar.vae.model import VideoVAE as VideoVAE

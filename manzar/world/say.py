@@ -1,0 +1,31 @@
+"""Captions in five languages and several phrasings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from manzar.nouns import LANGUAGES, UsageError
+from manzar.world.languages import arabic, chinese, english, hindi, urdu
+from manzar.world.scene import Scene
+from manzar.world.telling import PHRASINGS, Telling, tell
+
+_SAY: dict[str, Callable[[Telling, int], str]] = {
+    "en": english.say, "zh": chinese.say, "hi": hindi.say, "ur": urdu.say, "ar": arabic.say,
+}  # fmt: skip
+
+
+def caption(scene: Scene, language: str, phrasing: int, moving: bool = True) -> str:
+    """What is seen, in one language. `moving=False` describes a still image. Any `phrasing`, taken modulo PHRASINGS.
+
+    Raises:
+        UsageError: a language that is not one of LANGUAGES.
+    """
+    if language not in _SAY:
+        raise UsageError(f"caption: language {language!r} is not one of {', '.join(LANGUAGES)}")
+    return _SAY[language](tell(scene, moving), phrasing % PHRASINGS)
+
+
+def captions(scene: Scene, phrasing: int, moving: bool = True) -> dict[str, str]:
+    """The same caption in every language of LANGUAGES."""
+    telling = tell(scene, moving)
+    return {language: _SAY[language](telling, phrasing % PHRASINGS) for language in LANGUAGES}

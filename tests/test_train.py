@@ -1,0 +1,258 @@
+"""The loop: optimiser, averages, settings, resume, errors; on a data set of a dozen tiny clips."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from manzar.curate import read_clips, save_clips
+from manzar.nouns import DataError, SettingError, Stride, TrainingError, UsageError, VideoShape
+from manzar.train import Budget, train_run
+from manzar.train import checkpoint as checkpoints
+from manzar.train.data import Clips
+from manzar.train.denoise import bucket_shares, pick_languages
+from manzar.train.ema import Ema
+from manzar.train.latents import Bucket, lengths, plan
+from manzar.train.log import read_log
+from manzar.train.optimiser import Muon, Optimiser, orthogonalise, rate_scale
+from manzar.train.settings import DitSettings, VaeSettings, parse_settings
+from manzar.weights import read_json, read_tensors
+from manzar.world import WorldConfig, clips
+
+TINY_VAE = ["batch=2", "size=32", "crop=16", "crop_frames=5", "base=16", "channels=4", "validations=2"]
+TINY_DIT = ["batch=4", "size=32", "frames=9", "layers=1", "heads=2", "head_width=16", "text_layers=1", "text_width=64",
+            "validations=2", "sample_steps=2"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("world")
+    save_clips(clips(24, 0, VideoShape(9, 32, 32), 8.0, WorldConfig(actors=(1, 1))), out)
+    assert {clip.split for clip in read_clips(out)} == {"train", "val"}
+    return out
+
+
+@pytest.fixture(scope="module")
+def vae_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "vae"
+    train_run("vae", data, run, Budget(steps=4), pairs=TINY_VAE, quiet=True)
+    return run
+
+
+def losses(run: Path) -> list[float]:
+    return [entry["loss"] for entry in read_log(run) if entry["kind"] == "step"]
+
+
+def test_orthogonalise_brings_singular_values_near_one() -> None:
+    matrices = torch.randn(3, 48, 80, generator=torch.Generator().manual_seed(0))
+    for stack in (matrices, matrices.mT):
+        values = torch.linalg.svdvals(orthogonalise(stack).float())
+        assert 0.5 < values.min() and values.max() < 1.4
+
+
+def test_muon_moves_as_torch_muon_does() -> None:
+    torch.manual_seed(0)
+    ours, theirs = (nn.Parameter(torch.ones(24, 16) * 0.1) for _ in range(2))
+    a = Muon([ours], lr=0.05)
+    b = torch.optim.Muon([theirs], lr=0.05, momentum=0.95, weight_decay=0.0, nesterov=True, adjust_lr_fn="original")
+    for _ in range(4):
+        grad = torch.randn(24, 16)
+        ours.grad, theirs.grad = grad.clone(), grad.clone()
+        a.step()
+        b.step()
+    # both iterate in bf16, batched here and single there
+    torch.testing.assert_close(ours, theirs, atol=2e-2, rtol=0)
+    assert (ours - 0.1).abs().max() > 0.02
+
+
+def test_muon_flattens_kernels() -> None:
+    kernel = nn.Parameter(torch.zeros(8, 4, 3, 3, 3))
+    kernel.grad = torch.randn(kernel.shape)
+    Muon([kernel], lr=1.0).step()
+    values = torch.linalg.svdvals(kernel.detach().reshape(8, -1))
+    assert 0.5 < values.min() and values.max() < 1.4
+
+
+def test_optimiser_state_survives_a_round_trip() -> None:
+    def build() -> tuple[nn.Module, Optimiser]:
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8))
+        return module, Optimiser(module, lambda _, p: p.ndim == 2, muon_lr=0.02, adam_lr=1e-2, weight_decay=0.01)
+
+    def step(module: nn.Module, optimiser: Optimiser, seed: int) -> None:
+        x = torch.randn(4, 8, generator=torch.Generator().manual_seed(seed))
+        module(x).square().mean().backward()
+        optimiser.step(1.0)
+
+    (a, first), (b, second) = build(), build()
+    for seed in range(3):
+        step(a, first, seed)
+    b.load_state_dict(a.state_dict())
+    second.load_state_tensors(first.state_tensors())
+    for seed in range(3, 6):
+        step(a, first, seed)
+        step(b, second, seed)
+    assert all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+
+
+def test_rate_is_a_trapezoid() -> None:
+    assert rate_scale(0, 0.0, 10, 0.5) == pytest.approx(0.1)
+    assert rate_scale(99, 0.5, 10, 0.5) == 1.0
+    assert rate_scale(99, 0.75, 10, 0.5) == pytest.approx(0.5)
+    assert rate_scale(99, 1.0, 10, 0.5) == 0.0
+
+
+def test_ema_is_the_mean_and_leaves_the_weights_alone() -> None:
+    module = nn.Linear(2, 2)
+    ema = Ema(module, decay=0.5)
+    start = module.weight.detach().clone()
+    module.weight.data += 1
+    ema.update(step=100)
+    with ema.applied():
+        torch.testing.assert_close(module.weight, start + 0.5)
+    torch.testing.assert_close(module.weight.detach(), start + 1)
+
+
+def test_settings_name_the_nearest_key_and_the_wrong_value() -> None:
+    assert parse_settings(DitSettings, ["layers=3", "prediction=sample"]).layers == 3
+    with pytest.raises(SettingError, match="nearest is muon_lr"):
+        parse_settings(VaeSettings, ["mun_lr=1"])
+    with pytest.raises(SettingError, match="layers=many"):
+        parse_settings(DitSettings, ["layers=many"])
+    with pytest.raises(SettingError, match="key=value"):
+        parse_settings(DitSettings, ["layers"])
+    with pytest.raises(SettingError, match="'fr'"):
+        pick_languages("en,fr")
+
+
+def test_lengths_are_on_the_causal_grid() -> None:
+    assert lengths(17, 4) == [17, 9, 1]
+    assert lengths(9, 4) == [9, 5, 1]
+    assert lengths(1, 4) == [1]
+
+
+def test_plan_covers_long_clips_and_takes_an_image_of_each(data: Path) -> None:
+    seen = Clips(data, "train", size=32, fps=8.0, stride=Stride(4, 16, 16))
+    items = plan(seen, 5)
+    first = [(item.start, item.frames) for item in items if item.clip == 0]
+    assert first == [(0, 5), (4, 5), (4, 1)]
+
+
+def test_bucket_shares_give_images_their_share() -> None:
+    def bucket(frames: int, n: int) -> Bucket:
+        return Bucket(VideoShape(frames, 32, 32), [None] * n, torch.zeros(n))  # type: ignore[list-item]
+
+    shares = bucket_shares([bucket(1, 5), bucket(9, 10), bucket(17, 30)], images=0.2)
+    torch.testing.assert_close(shares, torch.tensor([0.2, 0.2, 0.6]))
+    torch.testing.assert_close(bucket_shares([bucket(1, 5)], images=0.0 + 0.1), torch.tensor([1.0]))
+
+
+def test_a_vae_run_leaves_what_it_promises(vae_run: Path) -> None:
+    info = read_json(vae_run / "model/manzar.json")
+    config = read_json(vae_run / "model/vae/config.json")
+    assert math.isfinite(info["scores"]["psnr"]) and info["steps"] == 4
+    assert len(config["latents_std"]) == 4 and min(config["latents_std"]) > 0
+    assert config["latents_std"] != [1.0] * 4
+    page = (vae_run / "index.html").read_text()
+    assert "<svg" in page and "data:image/png" in page
+
+
+@pytest.mark.parametrize("recipe", ["vae", "dit"])
+def test_a_resumed_run_repeats_the_losses_bit_for_bit(recipe: str, data: Path, vae_run: Path, tmp_path: Path) -> None:
+    pairs = TINY_VAE if recipe == "vae" else TINY_DIT
+    source = None if recipe == "vae" else vae_run
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train_run(recipe, data, whole, Budget(steps=6), source=source, pairs=[*pairs, "cooldown=0"], quiet=True)
+    train_run(recipe, data, parts, Budget(steps=3), source=source, pairs=[*pairs, "cooldown=0"], quiet=True)
+    train_run(recipe, data, parts, Budget(steps=6), resume=True, quiet=True)
+    assert len(losses(whole)) == 6
+    assert losses(parts) == losses(whole)
+    a, b = (read_tensors(run / checkpoints.NAME) for run in (whole, parts))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_killed_run_resumes_to_the_same_losses(data: Path, tmp_path: Path) -> None:
+    """SIGKILL at random moments; the checkpoint on disk is whole each time, and the losses end up the same."""
+    pairs = [*TINY_VAE, "checkpoint_seconds=0"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    train_run("vae", data, whole, Budget(steps=40), pairs=pairs, quiet=True)
+    command = [sys.executable, "-m", "manzar", "train", "vae", "--out", str(killed), "--steps", "40"]
+    begin = [*command, "--data", str(data), *(word for pair in pairs for word in ("--set", pair))]
+    chance = random.Random(0)
+    for _ in range(3):
+        resume = (killed / checkpoints.NAME).exists()
+        process = subprocess.Popen([*command, "--resume"] if resume else begin, stderr=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        deadline = time.monotonic() + 60
+        while process.poll() is None and not (killed / "log.jsonl").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(1.0 + 2.0 * chance.random())
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        if (killed / checkpoints.NAME).exists():
+            read_tensors(killed / checkpoints.NAME)
+    resume = (killed / checkpoints.NAME).exists()
+    done = subprocess.run([*command, "--resume"] if resume else begin, capture_output=True, text=True,
+                          env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert losses(killed) == losses(whole)
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(data: Path, vae_run: Path) -> None:
+    with pytest.raises(UsageError, match="--resume"):
+        train_run("vae", data, vae_run, Budget(steps=4), pairs=TINY_VAE, quiet=True)
+    with pytest.raises(UsageError, match="does not go with --resume"):
+        train_run("vae", data, vae_run, Budget(steps=4), pairs=["batch=3"], resume=True, quiet=True)
+    with pytest.raises(UsageError, match="holds a vae run"):
+        train_run("dit", data, vae_run, Budget(steps=4), resume=True, quiet=True)
+
+
+def test_a_damaged_checkpoint_is_said_to_be_one(data: Path, vae_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").write_text((vae_run / "run.json").read_text())
+    with pytest.raises(TrainingError, match="no checkpoint"):
+        train_run("vae", data, run, Budget(steps=8), resume=True, quiet=True)
+
+
+def test_a_non_finite_loss_stops_with_step_clips_and_checkpoint(data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    pairs = [*TINY_VAE, "kl_weight=1e38"]
+    with pytest.raises(TrainingError, match=r"step 0: loss .*clips were .*checkpoint.safetensors"):
+        train_run("vae", data, run, Budget(steps=5), pairs=pairs, quiet=True)
+    weights = read_tensors(run / checkpoints.NAME)
+    assert all(torch.isfinite(tensor).all() for tensor in weights.values())
+
+
+def test_budget_and_source_are_asked_for(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="one of the two"):
+        Budget()
+    with pytest.raises(UsageError, match="above 0"):
+        Budget(steps=0)
+    with pytest.raises(UsageError, match="--from"):
+        train_run("dit", data, tmp_path / "x", Budget(steps=1), quiet=True)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(DataError):
+        train_run("vae", empty, tmp_path / "y", Budget(steps=1), quiet=True)
+    assert not (tmp_path / "y" / checkpoints.NAME).exists()
+
+
+def test_x_0_prediction_trains_and_exports_its_scheduler(data: Path, vae_run: Path, tmp_path: Path) -> None:
+    pairs = [*TINY_DIT, "prediction=sample", "languages=ur,ar", "accumulate=2", "recompute=true"]
+    train_run("dit", data, tmp_path / "run", Budget(steps=2), source=vae_run, pairs=pairs, quiet=True)
+    scheduler = read_json(tmp_path / "run/model/scheduler/scheduler_config.json")
+    assert scheduler["_class_name"] == "UniPCMultistepScheduler" and scheduler["prediction_type"] == "sample"
+    assert json.loads((tmp_path / "run/model/manzar.json").read_text())["languages"] == ["ur", "ar"]
+    assert read_log(tmp_path / "run")[-1]["samples_seen"] == 16
