@@ -186,3 +186,37 @@ def test_grids_that_do_not_fit(size: tuple[int, int, int]) -> None:
     ours = DiT(DiTConfig(**(SMALL | {"num_layers": 1})))
     with pytest.raises(ShapeError, match="grid"):
         ours(torch.zeros(1, 4, *size), torch.zeros(1), torch.zeros(1, 2, 24))
+
+
+def test_small_slices_change_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiny inputs fit one slice; cut into many, output and gradients must stay the same."""
+    from manzar.dit import hot
+
+    ours, _ = pair()
+    latents, timestep, text = inputs((3, 4, 6))
+    results = []
+    for budget in (2**17, 100):
+        monkeypatch.setattr(hot, "SLICE", budget)
+        monkeypatch.setattr(hot, "SCORES", budget)
+        ours.zero_grad()
+        out = ours(latents, timestep, text, torch.tensor([7, 3]), 64)
+        out.square().mean().backward()
+        results.append([out.detach(), *(p.grad.clone() for p in ours.parameters() if p.grad is not None)])
+    assert len(results[0]) > 50
+    assert all(worst(a, b) <= 1e-5 for a, b in zip(*results, strict=True))
+
+
+def test_bf16_gelu_and_its_slope(monkeypatch: pytest.MonkeyPatch) -> None:
+    from manzar.dit import hot
+
+    monkeypatch.setattr(hot, "SLICE", 300)
+    x = torch.linspace(-12, 12, 1001).bfloat16().requires_grad_()
+    exact = x.detach().double().requires_grad_()
+    torch.nn.functional.gelu(exact, approximate="tanh").sum().backward()
+    out = hot.gelu(x)
+    out.sum().backward()
+    expected = torch.nn.functional.gelu(exact, approximate="tanh")
+    assert torch.allclose(out.double(), expected, rtol=2**-8, atol=1e-5)
+    assert x.grad is not None
+    assert exact.grad is not None
+    assert worst(x.grad.double(), exact.grad) <= 2**-8

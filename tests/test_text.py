@@ -141,7 +141,7 @@ def test_hub_tokenizer_loads_through_the_same_door(hub_folder: Path, tmp_path: P
     ours, stock = load_tokenizer(hub_folder), AutoTokenizer.from_pretrained(str(hub_folder))
     assert isinstance(ours, HubTokenizer)
     assert type(stock).__name__.startswith("T5Tokenizer")
-    assert ours.vocab_size > 30
+    assert ours.vocab_size > 20
     assert ours.encode(["a red circle"]) != ours.encode(["a blue square"])
     texts = ["a red circle moves left", "", "blue " * 600]
     assert ours.encode(texts) == stock(texts, truncation=True, max_length=MAX_TOKENS).input_ids

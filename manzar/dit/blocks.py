@@ -1,6 +1,6 @@
 """One block of the spacetime transformer and the layers it is made of; parameter names are the stock class's.
 
-    x ─ norm ─ modulate ─ self-attention ─ gate ─ + ─ norm ─ cross-attention ─ + ─ norm ─ modulate ─ mlp ─ gate ─ + ─
+x ─ norm ─ modulate ─ self-attention ─ gate ─ + ─ norm ─ cross-attention ─ + ─ norm ─ modulate ─ mlp ─ gate ─ + ─
 """
 
 from __future__ import annotations

@@ -36,9 +36,7 @@ class Adapter(nn.Module):
         return F.linear(F.linear(x, self.lora_A), self.lora_B * self.factor)  # (B, n, out)
 
 
-def add_lora(
-    dit: DiT, rank: int, alpha: float | None = None, targets: Collection[str] = TARGETS
-) -> list[nn.Parameter]:
+def add_lora(dit: DiT, rank: int, alpha: float | None = None, targets: Collection[str] = TARGETS) -> list[nn.Parameter]:
     """Freeze `dit` and hang an adapter on every linear of its blocks whose name ends in one of `targets`.
 
     `alpha` None means `rank`, a factor of one. Returns the new parameters, the only ones that need a gradient.

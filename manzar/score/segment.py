@@ -53,7 +53,8 @@ class Region:
     @property
     def whole(self) -> Array:
         """Cover (h, w) with the faint parts at their full weight."""
-        return np.minimum(FAINT * self.cover, 1)
+        full: Array = np.minimum(FAINT * self.cover, 1)
+        return full
 
 
 @dataclass(frozen=True)

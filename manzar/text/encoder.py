@@ -225,7 +225,7 @@ class _UnitRMS(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, eps: float) -> Tensor:
         rms = (torch.linalg.vector_norm(x, dim=-1, keepdim=True).square() / x.shape[-1] + eps).sqrt()  # (..., 1)
-        y = x / rms
+        y: Tensor = x / rms
         ctx.save_for_backward(y, rms)
         return y
 

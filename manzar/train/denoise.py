@@ -100,17 +100,18 @@ class DenoiseRecipe:
     def _draw(self, bucket: Bucket, size: int, generator: torch.Generator) -> LatentBatch:
         picks = torch.randint(len(bucket.items), (size,), generator=generator)
         rows = [self.clips.rows[bucket.items[i].clip] for i in picks.tolist()]
-        prompts = [self._caption(dict(row.captions), generator) for row in rows]
+        # one language for the whole batch: scripts differ threefold in bytes, and a batch is as long as its longest
+        language = self.languages[randint(generator, len(self.languages))]
+        prompts = [self._caption(dict(row.captions), language, generator) for row in rows]
         given = torch.rand(size, generator=generator) < self.settings.given_first
         return LatentBatch(bucket.latents[picks].float().to(pick_device()), prompts,
                            given & (bucket.shape.frames > 1), [row.id for row in rows])
 
-    def _caption(self, captions: dict[str, str], generator: torch.Generator) -> str:
-        """One of the clip's captions in a language that is trained; "" when there is none or it is dropped."""
+    def _caption(self, captions: dict[str, str], language: str, generator: torch.Generator) -> str:
+        """The clip's caption in `language`, else in another that is trained; "" when it has none or it is dropped."""
         dropped = torch.rand((), generator=generator).item() < self.settings.drop_caption
-        texts = [captions[language] for language in self.languages if captions.get(language)]
-        pick = randint(generator, len(texts)) if texts else 0
-        return "" if dropped or not texts else texts[pick]
+        texts = [captions[code] for code in (language, *self.languages) if captions.get(code)]
+        return "" if dropped or not texts else texts[0]
 
     # ---- the loss
 
