@@ -5,7 +5,7 @@
 On a machine that others are using, `--threads 1 --clock cpu` counts only this process's own work; with more threads
 than free cores, what is measured is waiting.
 
-The stock class is timed at its best plain setting: eager, bf16 autocast and fused projections where those help it,
+The stock class is timed at its best plain setting: eager, under bf16 autocast,
 with the prompt trimmed to the longest of the batch ("trimmed", the headline) and padded to 512 as its pipeline does.
 """
 

@@ -16,7 +16,9 @@ torch or numpy at run time, so the command line can name an error before anythin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import errno
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -212,12 +214,16 @@ class SamplingState:
     latents: (B, c, t, h, w) the noisy sample; tokens that are given hold their clean value.
     given: (t, h, w) 1 where the content is given (σ = 0 there), 0 where it is to be made.
     clean: (B, c, t, h, w) the given content; ignored where `given` is 0.
+    shape: the size in pixels of the video to be made.
+    encode: pixels (B, 3, T, H, W) in [-1, 1] -> normalised latents (B, c, t, h, w).
     sigma_start: the σ at which integration begins (1 from pure noise, less when editing).
     """
 
     latents: torch.Tensor
     given: torch.Tensor
     clean: torch.Tensor
+    shape: VideoShape
+    encode: Callable[[torch.Tensor], torch.Tensor]
     sigma_start: float = 1.0
 
 
@@ -258,6 +264,25 @@ class Score:
     n: int
     interval: tuple[float, float] | None = None
     detail: str = ""
+
+
+@contextmanager
+def storage(path: Path) -> Iterator[None]:
+    """Wrap whatever writes to `path`: a full or read-only disk becomes a StorageError that names the place.
+
+    Raises UsageError where a file stands in the way of a folder; other failures pass as they are.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            reason = f"cannot write {path}: the disk is full; free some space or choose another place"
+            raise StorageError(reason) from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise StorageError(f"cannot write {path}: {error.strerror}; choose a place you may write to") from error
+        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+            raise UsageError(f"cannot write {path}: a file stands where a folder is needed; choose another") from error
+        raise
 
 
 def existing(path: str | Path, kind: Literal["file", "folder", "file or folder"] = "file or folder") -> Path:

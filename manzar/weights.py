@@ -8,9 +8,9 @@ Every write goes to a temporary name first and is read back and compared before 
 
 from __future__ import annotations
 
-import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,26 +22,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from manzar.nouns import ModelError, StorageError
+from manzar.nouns import ModelError, StorageError, storage
 
 PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 WEIGHT_NAMES = ("diffusion_pytorch_model.safetensors", "model.safetensors")  # diffusers' name, transformers' name
-
-
-@contextmanager
-def storage(path: Path) -> Iterator[None]:
-    """Turn a full or read-only disk into a StorageError that names the place."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            reason = f"cannot write {path}: {error.strerror}; free some space or choose another folder"
-            raise StorageError(reason) from error
-        raise
-    except SafetensorError as error:
-        if "No space" in str(error) or "os error 28" in str(error):
-            raise StorageError(f"cannot write {path}: no space left; free some or choose another folder") from error
-        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -107,6 +91,11 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
                 if not torch.equal(as_bytes(read[name]), as_bytes(tensor)):
                     raise StorageError(f"{path}: tensor {name} read back differs from what was written")
             temporary.replace(path)
+        except SafetensorError as error:
+            number = re.search(r"os error (\d+)", str(error))  # all that safetensors keeps of the system's error
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
         finally:
             temporary.unlink(missing_ok=True)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from manzar.flow import Schedule
 from manzar.generate import FirstFrame, Generator, ModelParts, generator, initial_noise, load, load_parts, save_parts
-from manzar.generate.conditions import Draft, fill, give, project, to_pixels, token_sigmas
+from manzar.generate.conditions import begin, fill, give, project, to_pixels, token_sigmas
 from manzar.generate.files import generate_files
 from manzar.generate.folder import load_vae, save_vae
 from manzar.nouns import (
@@ -230,7 +230,7 @@ def test_token_sigmas_needs_the_whole_token_given() -> None:
 
 
 def test_give_and_project() -> None:
-    draft = Draft.blank(torch.randn(2, 3, 4, 2, 2), VideoShape(13, 16, 16), lambda pixels: pixels)
+    draft = begin(torch.randn(2, 3, 4, 2, 2), VideoShape(13, 16, 16), lambda pixels: pixels)
     assert torch.equal(project(draft, draft.latents), draft.latents)
     clean = torch.randn(1, 3, 2, 2, 2)
     state = give(draft, clean, start=1)

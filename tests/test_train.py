@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from manzar.curate import read_clips, save_clips
+from manzar.generate import load_parts
 from manzar.nouns import DataError, SettingError, Stride, TrainingError, UsageError, VideoShape
 from manzar.train import Budget, train_run
 from manzar.train import checkpoint as checkpoints
@@ -182,31 +183,48 @@ def test_a_resumed_run_repeats_the_losses_bit_for_bit(recipe: str, data: Path, v
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_a_killed_run_resumes_to_the_same_losses(data: Path, tmp_path: Path) -> None:
-    """SIGKILL at random moments; the checkpoint on disk is whole each time, and the losses end up the same."""
-    pairs = [*TINY_VAE, "checkpoint_seconds=0"]
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("recipe", ["vae", "dit"])
+def test_a_killed_run_resumes_to_the_same_losses(recipe: str, data: Path, vae_run: Path, tmp_path: Path) -> None:
+    """SIGKILL at random moments; the checkpoint on disk is whole each time, and the losses end up the same.
+
+    KILLS=20 in the environment makes it as thorough as a release asks for.
+    """
+    kills = int(os.environ.get("KILLS", "2"))
+    steps = str(40 * kills)
+    pairs = [*(TINY_VAE if recipe == "vae" else TINY_DIT), "checkpoint_seconds=0"]
+    source = [] if recipe == "vae" else ["--from", str(vae_run)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+
+    def command(run: Path) -> list[str]:
+        words = [sys.executable, "-m", "manzar", "train", recipe, "--out", str(run), "--steps", steps]
+        if (run / checkpoints.NAME).exists():
+            return [*words, "--resume"]
+        return [*words, "--data", str(data), *source, *(word for pair in pairs for word in ("--set", pair))]
+
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    train_run("vae", data, whole, Budget(steps=40), pairs=pairs, quiet=True)
-    command = [sys.executable, "-m", "manzar", "train", "vae", "--out", str(killed), "--steps", "40"]
-    begin = [*command, "--data", str(data), *(word for pair in pairs for word in ("--set", pair))]
-    chance = random.Random(0)
-    for _ in range(3):
-        resume = (killed / checkpoints.NAME).exists()
-        process = subprocess.Popen([*command, "--resume"] if resume else begin, stderr=subprocess.DEVNULL,
-                                   stdout=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"})
-        deadline = time.monotonic() + 60
-        while process.poll() is None and not (killed / "log.jsonl").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(1.0 + 2.0 * chance.random())
+    done = subprocess.run(command(whole), capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    chance, landed = random.Random(0), 0
+    for _ in range(kills):
+        process = subprocess.Popen(command(killed), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                                   env=environment)
+        assert process.stderr is not None
+        for line in process.stderr:  # past the imports, into the run
+            if line.startswith("forecast"):
+                break
+        time.sleep(1.5 * chance.random())
+        landed += process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.wait()
+        process.stderr.close()
         if (killed / checkpoints.NAME).exists():
             read_tensors(killed / checkpoints.NAME)
-    resume = (killed / checkpoints.NAME).exists()
-    done = subprocess.run([*command, "--resume"] if resume else begin, capture_output=True, text=True,
-                          env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert landed, "the run was over before it could be killed"
+    done = subprocess.run(command(killed), capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert losses(killed) == losses(whole)
+    print(f"{recipe}: killed {landed} times of {kills} over {steps} steps")
 
 
 def test_a_folder_that_holds_a_run_is_not_overwritten(data: Path, vae_run: Path) -> None:
@@ -247,6 +265,27 @@ def test_budget_and_source_are_asked_for(data: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError):
         train_run("vae", empty, tmp_path / "y", Budget(steps=1), quiet=True)
     assert not (tmp_path / "y" / checkpoints.NAME).exists()
+
+
+def test_a_tuned_adapter_loads_in_stock_diffusers(data: Path, vae_run: Path, tmp_path: Path) -> None:
+    """RUN/lora on the base folder in stock diffusers computes what RUN/model does here."""
+    from diffusers import WanPipeline
+
+    train_run("dit", data, tmp_path / "dit", Budget(steps=2), source=vae_run, pairs=TINY_DIT, quiet=True)
+    pairs = ["batch=4", "size=32", "frames=9", "rank=4", "alpha=8", "adam_lr=0.05", "validations=1", "sample_steps=1"]
+    train_run("tune", data, tmp_path / "tune", Budget(steps=3), source=tmp_path / "dit", pairs=pairs, quiet=True)
+    stock = WanPipeline.from_pretrained(tmp_path / "dit/model")
+    base = {name: p.clone() for name, p in stock.transformer.state_dict().items()}
+    x, t, text = torch.randn(2, 4, 2, 4, 4), torch.tensor([300.0, 900.0]), torch.randn(2, 7, 64)
+    with torch.no_grad():
+        before = stock.transformer(x, t, text).sample
+        stock.load_lora_weights(tmp_path / "tune/lora")
+        theirs = stock.transformer(x, t, text).sample
+        ours = load_parts(tmp_path / "tune/model").dit(x, t, text)
+    assert (ours - before).abs().max() > 1e-3
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+    source = read_tensors(tmp_path / "dit/model/transformer/diffusion_pytorch_model.safetensors")
+    assert all(torch.equal(base[name], source[name]) for name in base)
 
 
 def test_x_0_prediction_trains_and_exports_its_scheduler(data: Path, vae_run: Path, tmp_path: Path) -> None:

@@ -19,8 +19,7 @@ from typing import Literal
 from manzar.curate.captions import CaptionTable, captions_for, read_table, texts_beside
 from manzar.curate.manifest import CLIPS, read_clips, read_rejected, write_clips, write_rejected
 from manzar.curate.shots import Settings, clip_file, store_clip
-from manzar.media.encode import storage
-from manzar.nouns import Clip, Rejection, UsageError, Video, existing
+from manzar.nouns import Clip, Rejection, UsageError, Video, existing, storage
 
 # fmt: off
 VIDEO_SUFFIXES = frozenset((

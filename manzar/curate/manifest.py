@@ -15,8 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from manzar.media.encode import storage
-from manzar.nouns import Box, BoxTrack, Clip, DataError, Rejection, existing
+from manzar.nouns import Box, BoxTrack, Clip, DataError, Rejection, existing, storage
 
 CLIPS = "clips.parquet"
 REJECTED = "rejected.parquet"

@@ -20,8 +20,7 @@ from PIL import Image, ImageDraw
 from manzar import media
 from manzar.curate.ingest import VIDEO_SUFFIXES
 from manzar.curate.manifest import CLIPS, read_clips, read_rejected
-from manzar.media.encode import storage
-from manzar.nouns import BoxTrack, Clip, MediaError, Rejection, UsageError, Video, existing
+from manzar.nouns import BoxTrack, Clip, MediaError, Rejection, UsageError, Video, existing, storage
 
 if TYPE_CHECKING:
     from manzar.nouns import Frames

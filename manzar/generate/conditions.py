@@ -22,22 +22,10 @@ if TYPE_CHECKING:
     from manzar.nouns import Frames
 
 
-@dataclass(frozen=True, kw_only=True)
-class Draft(SamplingState):
-    """The state a generation begins with, which can also turn pixels into latents.
-
-    shape: the size of the video to be made.
-    encode: pixels (1, 3, T, H, W) in [-1, 1] of that height and width -> normalised latents (1, c, t, h, w).
-    """
-
-    shape: VideoShape
-    encode: Callable[[Tensor], Tensor]
-
-    @classmethod
-    def blank(cls, noise: Tensor, shape: VideoShape, encode: Callable[[Tensor], Tensor]) -> Draft:
-        """Nothing is given yet: pure noise (B, c, t, h, w)."""
-        given = torch.zeros(noise.shape[2:], device=noise.device)  # (t, h, w)
-        return cls(latents=noise, given=given, clean=torch.zeros_like(noise), shape=shape, encode=encode)
+def begin(noise: Tensor, shape: VideoShape, encode: Callable[[Tensor], Tensor]) -> SamplingState:
+    """The state that every generation starts from: pure noise (B, c, t, h, w), nothing given."""
+    given = torch.zeros(noise.shape[2:], device=noise.device)  # (t, h, w)
+    return SamplingState(noise, given, torch.zeros_like(noise), shape, encode)
 
 
 @dataclass(frozen=True)
@@ -50,7 +38,6 @@ class FirstFrame(Condition):
     image: Video | Frames
 
     def apply(self, state: SamplingState) -> SamplingState:
-        assert isinstance(state, Draft), f"{type(state).__name__} cannot encode pixels"
         image = self.image.frames[0] if isinstance(self.image, Video) else self.image
         if image.ndim != 3 or image.shape[-1] != 3 or str(image.dtype) != "uint8":
             raise UsageError(f"a first frame is uint8 of shape (H, W, 3); this one is {image.dtype} {image.shape}")

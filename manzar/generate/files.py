@@ -54,7 +54,8 @@ def generate_files(
     videos = generator.generate(request, on_step)
     rows = []
     for index, video in enumerate(videos):
-        path = write(video, numbered(out, index, count))
+        target = numbered(out, index, count)
+        path = write(video, target if target.suffix else f"{target}/")  # no extension: a folder of frames
         shape = video.shape
         rows.append(
             {

@@ -14,7 +14,7 @@ from torch import Tensor
 from manzar.device import Precision, autocast, pick_device, pick_precision
 from manzar.dit import DiT
 from manzar.flow import guide, integrate
-from manzar.generate.conditions import Draft, project, token_sigmas
+from manzar.generate.conditions import begin, project, token_sigmas
 from manzar.generate.folder import ModelParts, load_parts
 from manzar.nouns import LatentShape, Request, SamplingState, UsageError, Video, VideoShape
 
@@ -93,7 +93,7 @@ class Generator:
         assert request.steps is not None, request
         schedule = self.parts.schedule
         with autocast(self.precision):
-            state = self.begin(request, shape, noise.to(self.device, torch.float32))
+            state = self.prepare(request, shape, noise.to(self.device, torch.float32))
             total = len(schedule.grid(request.steps, state.sigma_start)) - 1
             return integrate(
                 self.predictor(request, state.given, len(noise)),
@@ -105,9 +105,9 @@ class Generator:
                 project=lambda x, _: project(state, x),
             )
 
-    def begin(self, request: Request, shape: VideoShape, noise: Tensor) -> SamplingState:
+    def prepare(self, request: Request, shape: VideoShape, noise: Tensor) -> SamplingState:
         """The sampling state after all conditions of the request, in order."""
-        state: SamplingState = Draft.blank(noise, shape, self.encode)
+        state = begin(noise, shape, self.encode)
         for condition in request.conditions:
             state = condition.apply(state)
         return state

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shutil
@@ -16,7 +15,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from PIL import Image
 
-from manzar.nouns import MediaError, StorageError, UsageError, Video, existing
+from manzar.nouns import MediaError, UsageError, Video, existing, storage
 
 BT709 = 1  # the code of BT.709 for primaries, transfer and matrix alike (ITU-T H.273)
 LIMITED_RANGE = 1
@@ -26,8 +25,6 @@ X264_OPTIONS = {"crf": "16", "preset": "veryfast", "x264-params": "weightp=0"}
 VP9_OPTIONS = {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "0"}
 WEBP_QUALITY = 85
 PNG_NAME = re.compile(r"frame_\d{5,}\.png")
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NOT_ALLOWED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def write(video: Video, path: str | Path) -> Path:
@@ -55,7 +52,7 @@ def write(video: Video, path: str | Path) -> Path:
             f'{path}: unknown extension "{target.suffix}"; use one of {known}, or end in "/" for PNG frames'
         )
     _check(video, target)
-    with storage(target):
+    with _written(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = _temporary(target)
         try:
@@ -68,21 +65,15 @@ def write(video: Video, path: str | Path) -> Path:
 
 
 @contextmanager
-def storage(path: Path) -> Iterator[None]:
-    """Turn a full or read-only disk into a StorageError that names the place; other failures to write, a MediaError."""
+def _written(path: Path) -> Iterator[None]:
+    """`storage` for a block that encodes: the encoder's errors carry the same numbers; what is left is a MediaError."""
     try:
-        yield
-    except (OSError, av.error.FFmpegError) as error:
-        if error.errno in NO_ROOM:
-            raise StorageError(
-                f"cannot write {path}: the disk is full; free some space or choose another place"
-            ) from error
-        if error.errno in NOT_ALLOWED:
-            raise StorageError(f"cannot write {path}: {error.strerror}; choose a place you may write to") from error
-        if error.errno in (errno.ENOTDIR, errno.EEXIST):
-            raise UsageError(
-                f"cannot write {path}: a file stands where a folder is needed; choose another place"
-            ) from error
+        with storage(path):
+            try:
+                yield
+            except av.error.FFmpegError as error:
+                raise OSError(error.errno, error.strerror) from error
+    except OSError as error:
         raise MediaError(f"cannot write {path}: {error.strerror or error}") from error
 
 
@@ -168,7 +159,7 @@ def _write_folder(video: Video, target: Path) -> Path:
         others = [entry.name for entry in target.iterdir() if not PNG_NAME.fullmatch(entry.name)]
         if others:
             raise UsageError(f"{target} holds other things ({others[0]}); choose a new or empty folder for the frames")
-    with storage(target):
+    with _written(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = _temporary(target)
         try:

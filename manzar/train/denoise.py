@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from manzar.device import autocast, pick_device
 from manzar.dit import DiT, DiTConfig
 from manzar.dit.lora import add_lora, lora_tensors, merge_lora
-from manzar.flow import Schedule, interpolate, sample_sigmas, velocity, velocity_from_x_0
+from manzar.flow import Schedule, interpolate, sample_sigmas, timestep, velocity, velocity_from_x_0
 from manzar.generate import Generator, ModelParts, load_parts, save_parts
 from manzar.generate.folder import load_vae
+from manzar.generate.generator import TEXT_LENGTH
 from manzar.nouns import LANGUAGES, DataError, Frames, Request, SettingError, Stride
-from manzar.text import SMALL, ByteTokenizer, TextEncoder
+from manzar.text import PROMPT_LIMIT, SMALL, ByteTokenizer, TextEncoder
 from manzar.train.checkpoint import Position
 from manzar.train.data import Clips, open_splits, randint, random_generator
 from manzar.train.latents import Bucket, load_latents
@@ -34,7 +35,6 @@ from manzar.weights import write_tensors
 LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ffn.net.0.proj", "ffn.net.2")
 VAL_SAMPLES = 32  # held-out samples per bin of σ
 SHEET_PROMPTS = 8
-PADDED_TEXT = 512  # the stock pipeline pads prompts to this, so the model is trained so
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class DenoiseRecipe:
         """The clip's caption in `language`, else in another that is trained; "" when it has none or it is dropped."""
         dropped = torch.rand((), generator=generator).item() < self.settings.drop_caption
         texts = [captions[code] for code in (language, *self.languages) if captions.get(code)]
-        return "" if dropped or not texts else texts[0]
+        return "" if dropped or not texts else texts[0][:PROMPT_LIMIT]
 
     # ---- the loss
 
@@ -131,13 +131,13 @@ class DenoiseRecipe:
         with autocast():
             text, lengths = self.prompts.embed(batch.prompts)
             x_t = interpolate(x_0, noise, sigma)
-            timestep = 1000 * sigma  # (B,)
+            levels = timestep(sigma)  # (B,)
             if given.any():
                 first = given[:, None] & (torch.arange(frames, device=x_0.device) == 0)  # (B, t)
                 x_t = torch.where(first[:, None, :, None, None], x_0, x_t)
                 tokens = x_0.shape[3] * x_0.shape[4] // (dit.patch.height * dit.patch.width)
-                timestep = torch.where(first, 0.0, timestep[:, None]).repeat_interleave(tokens, dim=1)  # (B, n)
-            out = dit(x_t, timestep, text, lengths, PADDED_TEXT)
+                levels = torch.where(first, 0.0, levels[:, None]).repeat_interleave(tokens, dim=1)  # (B, n)
+            out = dit(x_t, levels, text, lengths, TEXT_LENGTH)
         out = out.float()
         if self.parts.schedule.prediction == "sample":
             out = velocity_from_x_0(x_t, out, sigma.clamp_min(0.05))  # the clamp bounds the weight 1/σ² near the data
@@ -170,7 +170,7 @@ class DenoiseRecipe:
     def _texts(self, captions: dict[str, str], index: int) -> str:
         """The index-th language that a clip has, round robin, so that a sheet shows them all."""
         texts = [captions[language] for language in self.languages if captions.get(language)]
-        return texts[index % len(texts)] if texts else ""
+        return texts[index % len(texts)][:PROMPT_LIMIT] if texts else ""
 
     def sheet(self) -> tuple[str, Frames]:
         bucket = max(self.buckets, key=lambda b: (b.shape.frames > 1, len(b.items)))

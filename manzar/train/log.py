@@ -12,11 +12,10 @@ from typing import Any
 from torch import Tensor
 
 from manzar.media import write
-from manzar.nouns import Frames, Video
+from manzar.nouns import Frames, Video, storage
 from manzar.train.checkpoint import Position
 from manzar.train.forecast import clock
 from manzar.train.page import write_page
-from manzar.weights import storage
 
 BINS = 10
 

@@ -1,0 +1,204 @@
+"""The command line as a person meets it: what works says so, and what is wrong is one clear line and an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_model import tiny_parts
+
+from manzar import cli
+from manzar.curate import save_clips
+from manzar.generate import save_parts
+from manzar.media import probe, read
+from manzar.nouns import VideoShape
+from manzar.world import WorldConfig, clips
+
+SMALL = ["--frames", "5", "--size", "32x32", "--steps", "2"]
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model") / "folder"
+    save_parts(tiny_parts(), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("data") / "world"
+    save_clips(clips(6, 0, VideoShape(9, 32, 32), 8.0, WorldConfig(actors=(1, 1))), out)
+    return out
+
+
+class Called:
+    """Exit code and output of one command, run in this process."""
+
+    def __init__(self, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: object):
+        monkeypatch.setattr(sys, "argv", ["manzar", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        self.code = 0 if stop.value.code is None else stop.value.code
+        self.out, self.err = capfd.readouterr()
+
+    def refused(self, code: int, *words: str) -> None:
+        """One line, the exit code, and what it must name."""
+        line = self.err.strip().splitlines()[-1]
+        assert self.code == code, self.err
+        assert line.startswith("error: ") and "Traceback" not in self.err, self.err
+        assert all(word in line for word in words), line
+
+
+Call = Callable[..., Called]
+
+
+@pytest.fixture
+def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    return lambda *words: Called(capfd, monkeypatch, *words)
+
+
+def test_help_names_every_command(call: Call) -> None:
+    shown = call("--help")
+    assert shown.code == 0
+    assert all(name in shown.out for name in ("demo", "ingest", "world", "cuts", "show", "train", "generate", "doctor"))
+
+
+def test_generate_writes_a_video_and_its_json(call: Call, model: Path, tmp_path: Path) -> None:
+    done = call("generate", "سرخ دائرہ", "--model", model, "-o", tmp_path / "a.mp4", *SMALL, "--count", 2, "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert told.keys() == {"videos", "steps", "seconds"} and told["steps"] == 2
+    assert [row["seed"] for row in told["videos"]] == [0, 1]
+    assert {row["path"] for row in told["videos"]} == {str(tmp_path / "a-0.mp4"), str(tmp_path / "a-1.mp4")}
+    info = probe(tmp_path / "a-0.mp4")
+    assert (info.width, info.height, info.frames, info.codec) == (32, 32, 5, "h264")
+
+
+@pytest.mark.parametrize("name", ["a.webm", "a.gif", "a.webp", "frames/", "still.png"])
+def test_the_extension_says_the_format(call: Call, model: Path, tmp_path: Path, name: str) -> None:
+    out = f"{tmp_path}/{name}"
+    size = ["--frames", "1", "--size", "32x32", "--steps", "1"] if name == "still.png" else SMALL
+    assert call("generate", "a circle", "--model", model, "-o", out, *size).code == 0
+    if name == "frames/":
+        assert len(list(Path(out).iterdir())) == 5
+    elif name != "a.webp":
+        assert read(out).frames.shape[0] == (1 if name == "still.png" else 5)
+
+
+def test_a_first_frame_is_kept(call: Call, model: Path, data: Path, tmp_path: Path) -> None:
+    first = next((data / "clips").glob("*.mp4"))
+    out = tmp_path / "a.mp4"
+    assert call("generate", "x", "--model", model, "-o", out, *SMALL, "--image", first).code == 0
+    assert read(out).frames.shape == (5, 32, 32, 3)
+
+
+def test_world_cuts_show_and_doctor(call: Call, data: Path, tmp_path: Path) -> None:
+    made = call("world", "--clips", 3, "--out", tmp_path / "w", "--size", "32x32", "--frames", 5, "--json")
+    assert json.loads(made.out)["clips"] == 3
+    clip = next((data / "clips").glob("*.mp4"))
+    assert json.loads(call("cuts", clip, "--json").out).keys() == {"file", "fps", "frames", "cuts"}
+    assert call("show", data, "-o", tmp_path / "sheet.html").code == 0
+    assert "data:image/jpeg" in (tmp_path / "sheet.html").read_text(encoding="utf-8")
+    told = json.loads(call("doctor", "--json").out)
+    assert told.keys() == {"device", "precision", "parts"}
+    assert told["parts"]["libx264"]["ok"] is True
+
+
+def test_train_prints_its_json(call: Call, data: Path, tmp_path: Path) -> None:
+    words = ["--set", "size=32", "--set", "crop=16", "--set", "crop_frames=5", "--set", "base=16", "--set", "batch=2"]
+    done = call("train", "vae", "--data", data, "--out", tmp_path / "run", "--steps", 2, *words, "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert told.keys() == {"run", "model", "samples_seen", "loss", "seconds", "forecast", "spent"}
+    assert told["spent"]["steps"] == 2 and told["forecast"]["memory_bytes"] > 0
+    assert "forecast:" in done.err and "spent:" in done.err
+
+
+# --- bad use --------------------------------------------------------------------------------------------------------
+
+
+def test_footage_that_is_not_there(call: Call, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    call("ingest", tmp_path / "none.mp4", "--out", out).refused(2, "none.mp4")
+    (tmp_path / "empty").mkdir()
+    call("ingest", tmp_path / "empty", "--out", out).refused(2, "empty")
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts/a.txt").write_text("words")
+    call("ingest", tmp_path / "texts", "--out", out).refused(2, "texts")
+    assert not out.exists()
+
+
+def test_train_needs_data_and_known_settings(call: Call, data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    call("train", "vae", "--out", run, "--steps", 1).refused(2, "--data")
+    call("train", "vae", "--data", data, "--out", run, "--steps", 1, "--set", "krop=8").refused(2, "krop", "crop")
+    call("train", "vae", "--data", data, "--out", run).refused(2, "--minutes", "--steps")
+    call("train", "vae", "--data", tmp_path / "no", "--out", run, "--steps", 1).refused(2, "no such folder")
+    call("train", "dit", "--data", data, "--out", run, "--steps", 1).refused(2, "--from")
+    assert not run.exists()
+
+
+def test_sizes_off_the_grid_name_the_nearest(call: Call, model: Path, tmp_path: Path) -> None:
+    words = ["generate", "x", "--model", model, "-o", tmp_path / "x.mp4"]
+    call(*words, "--size", "37x33", "--frames", 5).refused(2, "37x33", "32x32")
+    call(*words, "--size", "32x32", "--frames", 7).refused(2, "7 frames", "9 frames")
+    call(*words, "--size", "big").refused(2, "big", "WIDTHxHEIGHT")
+    call(*words, "--size", "32x32", "--steps", 0).refused(2, "steps is 0")
+    call(*words, "--frames", 5, "--seconds", 1).refused(2, "--seconds")
+    call(*words[:-1], tmp_path / "x.avi", *SMALL).refused(2, "x.avi", ".mp4")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_prompt_of_a_hundred_thousand_characters(call: Call, model: Path, tmp_path: Path) -> None:
+    call("generate", "x" * 100_000, "--model", model, "-o", tmp_path / "x.mp4", *SMALL).refused(2, "100,000", "2,000")
+
+
+def test_bad_model_folders(call: Call, model: Path, tmp_path: Path) -> None:
+    def broken(name: str) -> Path:
+        return Path(shutil.copytree(model, tmp_path / name))
+
+    def asked(folder: Path) -> Called:
+        return call("generate", "x", "--model", folder, "-o", tmp_path / "x.mp4", *SMALL)
+
+    asked(tmp_path / "none").refused(2, "none")
+    missing = broken("missing")
+    tensors = load_file(missing / "transformer" / WEIGHTS)
+    name = "blocks.0.attn1.to_q.weight"
+    save_file({key: value for key, value in tensors.items() if key != name}, missing / "transformer" / WEIGHTS)
+    asked(missing).refused(1, name, "missing")
+    misshaped = broken("misshaped")
+    save_file({**tensors, name: torch.zeros(3, 3)}, misshaped / "transformer" / WEIGHTS)
+    asked(misshaped).refused(1, name, "(3, 3)")
+    pickled = broken("pickled")
+    torch.save(tensors, pickled / "transformer" / WEIGHTS)
+    asked(pickled).refused(1, "pickle", "safetensors")
+    assert not (tmp_path / "x.mp4").exists()
+
+
+def test_a_non_finite_loss_is_one_line(call: Call, data: Path, tmp_path: Path) -> None:
+    words = ["--set", "size=32", "--set", "crop=16", "--set", "crop_frames=5", "--set", "base=16", "--set", "batch=2"]
+    call("train", "vae", "--data", data, "--out", tmp_path / "run", "--steps", 2, *words, "--set", "kl_weight=1e38"
+         ).refused(1, "step 0", "loss", "checkpoint")
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(data: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the disk: the system's errors come from the same calls."""
+    words = ["train", "vae", "--data", str(data), "--out", str(tmp_path / "run"), "--steps", "2"]
+    words += [word for pair in ("size=32", "crop=16", "crop_frames=5", "batch=2") for word in ("--set", pair)]
+    done = subprocess.run(
+        [sys.executable, "-m", "manzar", *words], capture_output=True, text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)))
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("error: cannot write")
+    assert not list((tmp_path / "run").glob("checkpoint*"))
