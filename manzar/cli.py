@@ -4,16 +4,16 @@ that needs it, so that `manzar --help` answers at once."""
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from manzar.nouns import ManzarError, UsageError, existing
+from manzar.nouns import ManzarError, Progress, UsageError, existing
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Train, steer and run your own video-generation model.")
@@ -22,27 +22,37 @@ Json = Annotated[bool, typer.Option("--json", help="Print one machine-readable o
 Out = Annotated[Path, typer.Option("--out", "-o", help="Where to write.")]
 
 
+INTERRUPTED = 130  # what shells give a program that Ctrl-C ended
+
+
 def main() -> None:
-    """Entry point: a ManzarError becomes one line and its exit code; Ctrl-C leaves quietly."""
+    """Entry point: whatever a user can meet becomes one line and an exit code."""
     try:
         app()
     except ManzarError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        fail(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        fail(f"{error.name} is not installed here; pip install 'manzar[data,hf]' brings all that a command may need", 1)
+    except OSError as error:
+        fail(str(error), 1)
+
+
+def fail(reason: str, code: int) -> None:
+    over = "\r\x1b[2K" if sys.stderr.isatty() else ""  # over a progress line that may stand there
+    print(f"{over}error: {reason}", file=sys.stderr)
+    sys.exit(code)
 
 
 def show_result(result: dict[str, Any], as_json: bool, text: str) -> None:
     """The object for machines on request, else a sentence for people."""
-    print(json.dumps(result, default=plain, ensure_ascii=False) if as_json else text)
+    print(json.dumps(finite(result), default=str, ensure_ascii=False) if as_json else text)
 
 
-def plain(value: object) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    return str(value)
+def finite(value: Any) -> Any:
+    """The same object with null for numbers that JSON does not know."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def say(line: str) -> None:
@@ -64,7 +74,7 @@ def ingest(
     from manzar.curate import ingest as run_ingest
 
     summary = run_ingest(footage, out, captions=captions, min_seconds=min_seconds, max_seconds=max_seconds, fps=fps,
-                         max_side=max_side, report=say)
+                         max_side=max_side, report=ticker("files"))
     show_result(asdict(summary), as_json, f"{summary.clips} clips in {summary.out}, {summary.rejected} turned away "
                                           f"(rejected.parquet says why), {summary.seconds:.1f} s")
 
@@ -92,7 +102,8 @@ def world(
     width, height = parse_size(size)
     config = WorldConfig(actors=parse_range(actors), backgrounds=parse_names(backgrounds, BACKGROUNDS),
                          cameras=parse_names(cameras, CAMERAS), looks=parse_names(looks, LOOKS))
-    summary = save_clips(world_clips(clips, seed, VideoShape(frames, height, width), fps, config), out, clips, say)
+    summary = save_clips(world_clips(clips, seed, VideoShape(frames, height, width), fps, config), out, clips,
+                         ticker("clips"))
     show_result(asdict(summary), as_json, f"{summary.clips} clips in {summary.out}, {summary.seconds:.1f} s")
 
 
@@ -141,12 +152,14 @@ def train(
     outcome = train_run(recipe, data or Path(), out, Budget(minutes, steps), source=source, pairs=setting or [],
                         resume=resume)
     position = outcome.position
-    spent = {"steps": position.step, "seconds": position.seconds}
+    spent = {"steps": position.step, "seconds": position.seconds, "memory_bytes": outcome.memory_bytes}
     text = (f"model in {outcome.model}; open {outcome.run / 'index.html'}" if outcome.finished
             else f"stopped at step {position.step}; go on with --resume")
     show_result({"run": str(outcome.run), "model": str(outcome.model) if outcome.finished else None,
                  "samples_seen": position.samples_seen, "loss": position.loss, "seconds": position.seconds,
                  "forecast": asdict(outcome.forecast), "spent": spent}, as_json, text)
+    if not outcome.finished:
+        raise typer.Exit(INTERRUPTED)
 
 
 @app.command()
@@ -172,7 +185,7 @@ def generate(
     width, height = parse_size(size) if size else (None, None)
     result = generate_files(
         prompt, model, out, width=width, height=height, seconds=seconds, frames=frames, steps=steps, guidance=guidance,
-        negative_prompt=negative, seed=seed, count=count, first_frame=image, on_step=step_bar())
+        negative_prompt=negative, seed=seed, count=count, first_frame=image, on_step=ticker("steps"))
     result["seconds"] = time.monotonic() - started
     lines = [f"{row['path']}: {row['frames']} frames of {row['width']}x{row['height']}" for row in result["videos"]]
     show_result(result, as_json, "\n".join(lines))
@@ -204,25 +217,28 @@ def demo(
     show_result(result, as_json, f"open {result['report']}")
 
 
-def step_bar() -> Callable[[int, int], None]:
-    """Progress per solver step: a line that rewrites itself on a terminal, quarters elsewhere."""
-    started = time.monotonic()
+def ticker(unit: str) -> Progress:
+    """Progress with rate and time left: a line that rewrites itself on a terminal, one every few seconds elsewhere."""
+    started = said = time.monotonic()
 
-    def on_step(done: int, total: int) -> None:
-        rate = (time.monotonic() - started) / done
-        text = f"step {done}/{total}, {rate:.2f} s each, {rate * (total - done):.0f} s left"
-        if sys.stderr.isatty():
-            print(f"\r\x1b[2K{text}", end="\n" if done == total else "", file=sys.stderr, flush=True)
-        elif done == total or done % max(1, total // 4) == 0:
-            say(text)
+    def tick(done: int, total: int, detail: str = "") -> None:
+        nonlocal said
+        now, terminal = time.monotonic(), sys.stderr.isatty()
+        if done != total and now - said < (0.1 if terminal else 5.0):
+            return
+        said, rate = now, done / max(1e-6, now - started)
+        left = f"/{total} {unit}, {rate:.1f}/s, {max(0, total - done) / rate:.0f} s left" if total else f" {unit}"
+        end = "\n" if done == total or not terminal else ""
+        line = f"{done}{left} {detail}".rstrip()
+        print(f"\r\x1b[2K{line}" if terminal else line, end=end, file=sys.stderr, flush=True)
 
-    return on_step
+    return tick
 
 
 def parse_size(text: str) -> tuple[int, int]:
     """"WxH" → (width, height)."""
     width, cross, height = text.lower().partition("x")
-    if not (cross and width.isdigit() and height.isdigit() and int(width) and int(height)):
+    if not (cross and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         raise UsageError(f"--size {text!r} is not WIDTHxHEIGHT, such as 128x96")
     return int(width), int(height)
 
@@ -235,7 +251,7 @@ def parse_names(text: str | None, every: tuple[str, ...]) -> tuple[str, ...]:
 def parse_range(text: str) -> tuple[int, int]:
     """"2" → (2, 2), "1-3" → (1, 3)."""
     low, dash, high = text.partition("-")
-    if not low.isdigit() or (dash and not high.isdigit()):
+    if not low.isdecimal() or (dash and not high.isdecimal()):
         raise UsageError(f"--actors {text!r} is not a number or a range such as 1-3")
     return int(low), int(high or low)
 

@@ -18,18 +18,21 @@ from typing import Any
 from manzar.curate import ingest, read_clips, save_clips
 from manzar.generate import load
 from manzar.media import write
-from manzar.nouns import LANGUAGES, DataError, Request, Video, VideoShape
+from manzar.nouns import LANGUAGES, DataError, Request, UsageError, Video, VideoShape, existing
 from manzar.score.judge import agrees, judge
-from manzar.train import Budget, train_run
+from manzar.train import Budget, Outcome, train_run
 from manzar.weights import write_text
 from manzar.world import Scene, WorldConfig, captions, clips, render, sample_scene
 
 SHAPE = VideoShape(17, 64, 64)
 FPS = 8.0
 TRAIN_CLIPS = 1200
-PLAIN = WorldConfig(actors=(1, 1), looks=("flat",), cameras=("still",))
+# A corner of the world small enough to be learnt, roughly, in two minutes.
+PLAIN = WorldConfig(actors=(1, 1), looks=("flat",), cameras=("still",), backgrounds=("plain", "gradient"),
+                    motions=("left", "right", "up", "down", "grow", "shrink"))
 UNSEEN = replace(PLAIN, looks=("pixelated",))  # what the demo's own footage shows
 FOOTAGE_FILES = 48
+MARK = ".manzar-demo"
 SHARES = {"vae": 0.24, "dit": 0.44, "tune": 0.10}  # of the minutes; the rest is rendering, generating and exporting
 
 Say = Callable[[str], None]
@@ -53,32 +56,52 @@ class Story:
 
 
 def run_demo(out: Path, footage: Path | None, minutes: float, say: Say) -> dict[str, Any]:
-    """Run the loop in `out`; returns {report, videos, seconds}. A demo that was cut short is started afresh."""
-    for part in ("world", "vae", "dit", "tune", "footage", "data"):
-        shutil.rmtree(out / part, ignore_errors=True)
-    story = Story(out, say)
+    """Run the loop in `out`; returns {report, videos, seconds}. What an earlier demo left there is replaced.
+
+    Raises UsageError for footage that is not there, and for an `out` that holds anything but a demo: it is cleared.
+    """
     budget = {name: Budget(minutes=minutes * share) for name, share in SHARES.items()}
+    clear(out, footage)
+    story = Story(out, say)
     with story.chapter("render a world of captioned clips"):
-        save_clips(clips(TRAIN_CLIPS, 0, SHAPE, FPS, PLAIN), out / "world", TRAIN_CLIPS)
+        save_clips(clips(TRAIN_CLIPS, 0, SHAPE, FPS, PLAIN), out / "world")
     with story.chapter("train the video compression network"):
-        train_run("vae", out / "world", out / "vae", budget["vae"])
+        finish(train_run("vae", out / "world", out / "vae", budget["vae"], pairs=["validations=2"]))
     with story.chapter("train the diffusion transformer"):
-        train_run("dit", out / "world", out / "dit", budget["dit"], source=out / "vae", pairs=["validations=3"])
+        pairs = ["batch=32", "validations=2"]
+        finish(train_run("dit", out / "world", out / "dit", budget["dit"], source=out / "vae", pairs=pairs))
     with story.chapter("generate from five prompts in five languages"):
-        make_videos(story, "trained from scratch", out / "dit/model", world_prompts())
+        make_videos(story, "trained from scratch", out / "dit", world_prompts())
     with story.chapter("ingest footage"):
         source = footage or film_footage(out / "footage")
-        summary = ingest([source], out / "data", report=None)
+        summary = ingest([source], out / "data")
         say(f"{summary.clips} clips, {summary.rejected} turned away")
         prompts = footage_prompts(out / "data")
     with story.chapter("generate what the footage shows, before tuning"):
-        make_videos(story, "footage, before tuning", out / "dit/model", prompts)
+        make_videos(story, "footage, before tuning", out / "dit", prompts)
     with story.chapter("tune on the footage"):
-        train_run("tune", out / "data", out / "tune", budget["tune"], source=out / "dit", pairs=["validations=2"])
+        pairs = ["validations=2"]
+        finish(train_run("tune", out / "data", out / "tune", budget["tune"], source=out / "dit", pairs=pairs))
     with story.chapter("generate what the footage shows, after tuning"):
-        make_videos(story, "footage, after tuning", out / "tune/model", prompts)
+        make_videos(story, "footage, after tuning", out / "tune", prompts)
     report = write_report(story)
     return {"report": str(report), "videos": [str(path) for *_, path in story.videos], "seconds": story.seconds}
+
+
+def clear(out: Path, footage: Path | None) -> None:
+    """Make `out` an empty folder marked as a demo's."""
+    if footage is not None and existing(footage).resolve().is_relative_to(out.resolve()):
+        raise UsageError(f"{footage} lies inside {out}, which the demo clears; choose another --out")
+    if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
+        raise UsageError(f"{out} holds other things and is no demo; choose a new or empty folder for --out")
+    shutil.rmtree(out, ignore_errors=True)
+    write_text(out / MARK, "manzar demo clears this folder when it runs again\n")
+
+
+def finish(outcome: Outcome) -> None:
+    """Ctrl-C in a training run ends the demo, too."""
+    if not outcome.finished:
+        raise KeyboardInterrupt
 
 
 def world_prompts() -> list[tuple[str, Scene | None]]:

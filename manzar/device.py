@@ -9,6 +9,8 @@ from typing import Literal
 
 import torch
 
+from manzar.nouns import UsageError
+
 Precision = Literal["bf16", "fp32"]
 
 
@@ -17,7 +19,10 @@ def pick_device() -> torch.device:
     """The accelerator that torch finds, else the CPU. MANZAR_DEVICE=cpu forces the CPU."""
     forced = os.environ.get("MANZAR_DEVICE")
     if forced:
-        return torch.device(forced)
+        try:
+            return torch.device(forced)
+        except RuntimeError:
+            raise UsageError(f"MANZAR_DEVICE={forced} is no device that torch knows; cpu, cuda or mps") from None
     if torch.accelerator.is_available():
         accelerator = torch.accelerator.current_accelerator()
         assert accelerator is not None

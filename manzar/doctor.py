@@ -9,7 +9,7 @@ from typing import Any
 
 OPTIONAL = {
     "pyarrow": "data sets (extra: data)",
-    "cv2": "curation measures (extra: data)",
+    "cv2": "the judge of world videos (extra: data)",
     "diffusers": "loading our folders in stock pipelines (extra: hf)",
     "peft": "loading our adapters in stock pipelines (extra: hf)",
 }
@@ -34,7 +34,11 @@ def examine() -> dict[str, Any]:
 def _package(name: str, use: str) -> dict[str, Any]:
     if importlib.util.find_spec(name) is None:
         return {"ok": False, "detail": f"not installed: {use}"}
-    return {"ok": True, "detail": f"{importlib.metadata.version(DISTRIBUTIONS.get(name, name))}: {use}"}
+    try:
+        version = importlib.metadata.version(DISTRIBUTIONS.get(name, name))
+    except importlib.metadata.PackageNotFoundError:  # installed under another distribution's name
+        version = "installed"
+    return {"ok": True, "detail": f"{version}: {use}"}
 
 
 def _encoder(name: str) -> dict[str, Any]:

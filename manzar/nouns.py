@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 else:
     Frames = object  # a name to import where annotations are not evaluated; numpy is not loaded for it
 
+# How long work says how far it is: (done, total, what is to be known beside); total 0 where it is not known.
+Progress = Callable[[int, int, str], None]
+
 LANGUAGES: tuple[str, ...] = ("en", "zh", "hi", "ur", "ar")
 
 

@@ -1,6 +1,6 @@
 """Model folders: safetensors and config.json as diffusers and transformers write them, and only here.
 
-    FOLDER/model_index.json  transformer/  vae/  text_encoder/  tokenizer/  scheduler/  manzar.json  README.md
+    FOLDER/model_index.json  transformer/  vae/  text_encoder/  tokenizer/  scheduler/  manzar.json
 
 Tensors are matched strictly: a missing, unknown or mis-shaped one is a ModelError that names it. Pickles are refused.
 Every write goes to a temporary name first and is read back and compared before it takes its place.
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -28,11 +28,22 @@ PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 WEIGHT_NAMES = ("diffusion_pytorch_model.safetensors", "model.safetensors")  # diffusers' name, transformers' name
 
 
+def beside(path: Path, suffix: str = "tmp") -> Path:
+    """A hidden name next to `path` that no other process uses."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{suffix}")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder that is this process's alone."""
+    for left in (*folder.glob(".*.tmp"), *folder.glob(".*.old")):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a small file so that a reader sees the old content or the new, never half of it."""
     with storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
+        temporary = beside(path)
         try:
             with open(temporary, "w", encoding="utf-8") as file:
                 file.write(text)
@@ -76,16 +87,23 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path} is not readable safetensors: {error}") from None
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """The text table in the head of a safetensors file that `read_tensors` can read."""
+    with safe_open(path, "pt") as file:
+        return dict(file.metadata() or {})
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write atomically, then read back and compare bit for bit before the file takes its name."""
     stored = unshared(tensors)
     with storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
+        temporary = beside(path)
         try:
             save_file(stored, temporary, metadata={"format": "pt", **(metadata or {})})
             with open(temporary, "rb") as file:
                 os.fsync(file.fileno())
+            temporary.chmod(path.parent.stat().st_mode & 0o666)  # safetensors makes files that only the owner can read
             read = load_file(temporary)
             for name, tensor in stored.items():
                 if not torch.equal(as_bytes(read[name]), as_bytes(tensor)):
@@ -172,13 +190,12 @@ def write_part(
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
     """A scratch folder that takes the place of `folder` when the block ends well, and vanishes when it does not."""
-    scratch = folder.with_name(folder.name + ".tmp")
+    scratch, old = beside(folder), beside(folder, "old")
     with storage(folder):
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         try:
             yield scratch
-            old = folder.with_name(folder.name + ".old")
             shutil.rmtree(old, ignore_errors=True)
             if folder.exists():
                 folder.rename(old)

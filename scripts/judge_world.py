@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from manzar.nouns import LANGUAGES, ManzarError, Request, UsageError, VideoShape
-from manzar.score.judge import Seen, agrees_each, judge
+from manzar.score.judge import Seen, agrees, agrees_each, judge
 from manzar.world import PHRASINGS, WorldConfig, caption, render, sample_scene
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ def examine(case: Case, seen: Seen, tally: Tally) -> dict[str, bool]:
     """Add one clip to the tally; the answer is the main actor's row and the scene's, for the contact sheet."""
     wanted = [{"colour": a.colour, "shape": a.shape, "motion": a.motion} for a in case.scene.actors]
     shown: dict[str, bool] = {}
-    for answers in agrees_each(seen, wanted):
+    # one actor asked for: the weightiest one seen must be it; several are paired with those seen as well as they go
+    for answers in [agrees(seen, wanted[0])] if len(wanted) == 1 else agrees_each(seen, wanted):
         for attribute, hit in answers.items():
             if hit is not None:
                 tally.add(case.language, attribute, hit)

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "manzar"
 
 MAY_IMPORT: dict[str, set[str]] = {
     "nouns": set(),
-    "device": set(),
+    "device": {"nouns"},
     "weights": {"nouns"},
     "flow": {"nouns"},
     "media": {"nouns"},
@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 OPTIONAL = {
     "av": {"media", "doctor"},
     "pyarrow": {"curate"},
-    "cv2": {"curate", "score"},
+    "cv2": {"score"},
     "transformers": {"text"},
     "diffusers": set[str](),
     "peft": set[str](),

@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from manzar.curate import save_clips
 from manzar.generate import save_parts
 from manzar.media import probe, read
 from manzar.nouns import VideoShape
+from manzar.train import checkpoint as checkpoints
 from manzar.world import WorldConfig, clips
 
 SMALL = ["--frames", "5", "--size", "32x32", "--steps", "2"]
@@ -77,7 +79,7 @@ def test_generate_writes_a_video_and_its_json(call: Call, model: Path, tmp_path:
     done = call("generate", "سرخ دائرہ", "--model", model, "-o", tmp_path / "a.mp4", *SMALL, "--count", 2, "--json")
     assert done.code == 0, done.err
     told = json.loads(done.out)
-    assert told.keys() == {"videos", "steps", "seconds"} and told["steps"] == 2
+    assert told.keys() == {"videos", "steps", "seconds", "seconds_per_step"} and told["steps"] == 2
     assert [row["seed"] for row in told["videos"]] == [0, 1]
     assert {row["path"] for row in told["videos"]} == {str(tmp_path / "a-0.mp4"), str(tmp_path / "a-1.mp4")}
     info = probe(tmp_path / "a-0.mp4")
@@ -155,7 +157,9 @@ def test_sizes_off_the_grid_name_the_nearest(call: Call, model: Path, tmp_path: 
     call(*words, "--size", "big").refused(2, "big", "WIDTHxHEIGHT")
     call(*words, "--size", "32x32", "--steps", 0).refused(2, "steps is 0")
     call(*words, "--frames", 5, "--seconds", 1).refused(2, "--seconds")
+    call(*words, "--seconds", "nan").refused(2, "--seconds")
     call(*words[:-1], tmp_path / "x.avi", *SMALL).refused(2, "x.avi", ".mp4")
+    call(*words[:-1], tmp_path / "x.png", *SMALL).refused(2, "one frame", "--frames 1")
     assert not list(tmp_path.iterdir())
 
 
@@ -201,4 +205,38 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(data: Path, tmp
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)))
     assert done.returncode == 1, done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("error: cannot write")
-    assert not list((tmp_path / "run").glob("checkpoint*"))
+    left = [path.name for path in (tmp_path / "run").rglob("*")]
+    assert not [name for name in left if "checkpoint" in name or name.endswith(".tmp") or name == "model"], left
+
+
+def test_the_demo_clears_nothing_but_a_demo(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "footage").mkdir()
+    (tmp_path / "footage/a.mp4").write_bytes(b"mine")
+    call("demo", "-o", tmp_path).refused(2, "is no demo")
+    call("demo", "-o", tmp_path, "--footage", tmp_path / "footage").refused(2, "lies inside")
+    call("demo", "-o", tmp_path / "new", "--footage", tmp_path / "none").refused(2, "none")
+    assert (tmp_path / "footage/a.mp4").read_bytes() == b"mine"
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_run_that_has_no_model_yet_says_so(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/run.json").write_text("{}")
+    call("generate", "x", "--model", tmp_path / "run", "-o", tmp_path / "x.mp4").refused(2, "--resume")
+
+
+def test_ctrl_c_leaves_a_run_that_can_go_on(data: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "manzar", "train", "vae", "--out", str(tmp_path / "run")]
+    start = [*words, "--data", str(data), "--steps", "100000"]
+    start += [word for pair in ("size=32", "crop=16", "crop_frames=5", "batch=2") for word in ("--set", pair)]
+    process = subprocess.Popen(start, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("step 0"):
+            break
+    process.send_signal(signal.SIGINT)
+    rest = process.stderr.read()
+    assert process.wait() == 130, rest
+    steps = checkpoints.read_metadata(tmp_path / "run" / checkpoints.NAME)["position"]
+    done = subprocess.run([*words, "--resume", "--steps", str(json.loads(steps)["step"] + 1)], capture_output=True)
+    assert done.returncode == 0, done.stderr

@@ -58,17 +58,17 @@ def by_file(items: Iterable[Clip] | Iterable[Rejection]) -> dict[str, list[str]]
 
 
 def test_ingest_keeps_what_is_sound_and_says_why_the_rest_is_not(footage: Path, tmp_path: Path) -> None:
-    lines: list[str] = []
+    told: list[tuple[int, int, str]] = []
     data = tmp_path / "data"
-    summary = curate.ingest([footage], data, max_seconds=2.0, max_side=64, report=lines.append)
+    summary = curate.ingest([footage], data, max_seconds=2.0, max_side=64, report=lambda *said: told.append(said))
     clips, rejected = curate.read_clips(data), curate.read_rejected(data)
     counts = {name: len(paths) for name, paths in by_file(clips).items()}
     assert counts.pop("cut_off.mp4") in (1, 2)
     assert counts == {"two.mp4": 2, "long.mp4": 3}
     assert by_file(rejected) == {"short.mp4": ["too short"], "cut_off.mp4": ["damaged"], "page.mp4": ["unreadable"]}
     assert (summary.clips, summary.rejected, summary.out) == (len(clips), len(rejected), data)
-    assert len(lines) == 5
-    assert lines[-1].startswith(f"5/5 files, {len(clips)} clips, 3 turned away")
+    assert [said[:2] for said in told] == [(done, 5) for done in range(1, 6)]
+    assert told[-1][2].startswith(f"{len(clips)} clips, 3 turned away")
     for clip in clips:
         video = media.read(data / clip.path)
         assert video.shape == clip.shape

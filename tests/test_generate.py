@@ -105,7 +105,7 @@ def test_videos_are_as_asked(parts: ModelParts) -> None:
     steps: list[tuple[int, int]] = []
     videos = Generator(parts).generate(
         Request(URDU, frames=9, height=48, width=32, fps=12, steps=3, guidance=2.0, count=2),
-        on_step=lambda done, total: steps.append((done, total)),
+        on_step=lambda done, total, _: steps.append((done, total)),
     )
     assert [video.shape for video in videos] == [VideoShape(9, 48, 32)] * 2
     assert all(video.frames.dtype == np.uint8 and video.fps == 12 for video in videos)

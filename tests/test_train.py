@@ -6,19 +6,21 @@ import json
 import math
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from manzar.curate import read_clips, save_clips
+from manzar.curate import read_clips, save_clips, write_clips
 from manzar.generate import load_parts
-from manzar.nouns import DataError, SettingError, Stride, TrainingError, UsageError, VideoShape
+from manzar.nouns import DataError, ModelError, SettingError, Stride, TrainingError, UsageError, VideoShape
 from manzar.train import Budget, train_run
 from manzar.train import checkpoint as checkpoints
 from manzar.train.data import Clips
@@ -28,6 +30,8 @@ from manzar.train.latents import Bucket, lengths, plan
 from manzar.train.log import read_log
 from manzar.train.optimiser import Muon, Optimiser, orthogonalise, rate_scale
 from manzar.train.settings import DitSettings, VaeSettings, parse_settings
+from manzar.train.vae import vae_config
+from manzar.vae import SMALL
 from manzar.weights import read_json, read_tensors
 from manzar.world import WorldConfig, clips
 
@@ -133,8 +137,18 @@ def test_settings_name_the_nearest_key_and_the_wrong_value() -> None:
         parse_settings(DitSettings, ["layers=many"])
     with pytest.raises(SettingError, match="key=value"):
         parse_settings(DitSettings, ["layers"])
-    with pytest.raises(SettingError, match="'fr'"):
-        pick_languages("en,fr")
+
+
+def test_languages_are_those_of_the_captions(data: Path) -> None:
+    seen = Clips(data, "train", size=32, fps=8.0, stride=Stride(4, 16, 16))
+    assert pick_languages("all", seen) == ("en", "zh", "hi", "ur", "ar")
+    assert pick_languages("ur,en", seen) == ("ur", "en")
+    with pytest.raises(SettingError, match=r"'fr'.*en, zh"):
+        pick_languages("en,fr", seen)
+    seen.rows = [replace(row, captions={"fr": "un", "en": "a"}) for row in seen.rows]
+    assert pick_languages("all", seen) == ("en", "fr")
+    seen.rows = [replace(row, captions={}) for row in seen.rows]
+    assert pick_languages("all", seen) == ("en",)
 
 
 def test_lengths_are_on_the_causal_grid() -> None:
@@ -167,6 +181,17 @@ def test_a_vae_run_leaves_what_it_promises(vae_run: Path) -> None:
     assert config["latents_std"] != [1.0] * 4
     page = (vae_run / "index.html").read_text()
     assert "<svg" in page and "data:image/png" in page
+
+
+@pytest.mark.parametrize("wrong", ["crop=64", "crop=12", "multiples=1,x", "temporal=1", "seed=-1", "crop_frames=6"])
+def test_settings_that_cannot_work_leave_nothing_behind(wrong: str, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=wrong.split("=")[0]):
+        train_run("vae", data, tmp_path / "run", Budget(steps=1), pairs=[*TINY_VAE, wrong], quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_default_settings_are_the_small_configuration() -> None:
+    assert replace(vae_config(VaeSettings()), scale_factor_temporal=4, scale_factor_spatial=8) == SMALL
 
 
 @pytest.mark.parametrize("recipe", ["vae", "dit"])
@@ -236,12 +261,30 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(data: Path, vae_run: Path)
         train_run("dit", data, vae_run, Budget(steps=4), resume=True, quiet=True)
 
 
-def test_a_damaged_checkpoint_is_said_to_be_one(data: Path, vae_run: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    run.mkdir()
-    (run / "run.json").write_text((vae_run / "run.json").read_text())
-    with pytest.raises(TrainingError, match="no checkpoint"):
+def test_a_damaged_run_is_said_to_be_one(data: Path, vae_run: Path, tmp_path: Path) -> None:
+    def resume() -> None:
         train_run("vae", data, run, Budget(steps=8), resume=True, quiet=True)
+
+    run = Path(shutil.copytree(vae_run, tmp_path / "run"))
+    whole = (run / checkpoints.NAME).read_bytes()
+    (run / checkpoints.NAME).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match="not readable safetensors"):
+        resume()
+    (run / checkpoints.NAME).unlink()
+    with pytest.raises(TrainingError, match="no checkpoint"):
+        resume()
+    (run / "run.json").write_text('{"recipe": "vae"}')
+    with pytest.raises(TrainingError, match="damaged"):
+        resume()
+
+
+def test_a_run_does_not_resume_on_other_data(data: Path, vae_run: Path, tmp_path: Path) -> None:
+    grown, run = Path(shutil.copytree(data, tmp_path / "data")), Path(shutil.copytree(vae_run, tmp_path / "run"))
+    job = json.loads((run / "run.json").read_text()) | {"data": str(grown)}
+    (run / "run.json").write_text(json.dumps(job))
+    write_clips(grown, read_clips(grown)[:-3])
+    with pytest.raises(TrainingError, match="other data"):
+        train_run("vae", grown, run, Budget(steps=8), resume=True, quiet=True)
 
 
 def test_a_non_finite_loss_stops_with_step_clips_and_checkpoint(data: Path, tmp_path: Path) -> None:
@@ -256,8 +299,11 @@ def test_a_non_finite_loss_stops_with_step_clips_and_checkpoint(data: Path, tmp_
 def test_budget_and_source_are_asked_for(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="one of the two"):
         Budget()
+    for wrong in (0, -1):
+        with pytest.raises(UsageError, match="above 0"):
+            Budget(steps=wrong)
     with pytest.raises(UsageError, match="above 0"):
-        Budget(steps=0)
+        Budget(minutes=math.nan)
     with pytest.raises(UsageError, match="--from"):
         train_run("dit", data, tmp_path / "x", Budget(steps=1), quiet=True)
     empty = tmp_path / "empty"
@@ -271,9 +317,10 @@ def test_a_tuned_adapter_loads_in_stock_diffusers(data: Path, vae_run: Path, tmp
     """RUN/lora on the base folder in stock diffusers computes what RUN/model does here."""
     from diffusers import WanPipeline
 
-    train_run("dit", data, tmp_path / "dit", Budget(steps=2), source=vae_run, pairs=TINY_DIT, quiet=True)
-    pairs = ["batch=4", "size=32", "frames=9", "rank=4", "alpha=8", "adam_lr=0.05", "validations=1", "sample_steps=1"]
-    train_run("tune", data, tmp_path / "tune", Budget(steps=3), source=tmp_path / "dit", pairs=pairs, quiet=True)
+    fast = ["warmup=0", "ema=0", "adam_lr=0.05", "muon_lr=0.2", "validations=1", "sample_steps=1", "cooldown=0"]
+    train_run("dit", data, tmp_path / "dit", Budget(steps=6), source=vae_run, pairs=[*TINY_DIT, *fast], quiet=True)
+    pairs = [*fast, "batch=4", "size=32", "frames=9", "rank=4", "alpha=8"]
+    train_run("tune", data, tmp_path / "tune", Budget(steps=6), source=tmp_path / "dit", pairs=pairs, quiet=True)
     stock = WanPipeline.from_pretrained(tmp_path / "dit/model")
     base = {name: p.clone() for name, p in stock.transformer.state_dict().items()}
     x, t, text = torch.randn(2, 4, 2, 4, 4), torch.tensor([300.0, 900.0]), torch.randn(2, 7, 64)

@@ -8,6 +8,7 @@ and a column of captions, found by their usual names or given; `caption_ur` and 
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -210,14 +211,14 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     text = _text_of(path)
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv"):
-        reader = csv.DictReader(text.splitlines(keepends=True), delimiter="\t" if suffix == ".tsv" else ",")
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if suffix == ".tsv" else ",")
         try:
             return [{column: value for column, value in row.items() if column} for row in reader]
         except csv.Error as error:
             raise DataError(f"{path}, line {reader.line_num}: {error}") from error
     if suffix not in (".jsonl", ".ndjson", ".json"):
         raise UsageError(f'{path}: unknown kind of table "{path.suffix}"; use .csv, .tsv, .jsonl or .json')
-    lines = [(0, text)] if suffix == ".json" else list(enumerate(text.splitlines(), 1))
+    lines = [(0, text)] if suffix == ".json" else list(enumerate(text.split("\n"), 1))
     rows: list[Any] = []
     for number, line in lines:
         if line.strip():
@@ -236,6 +237,8 @@ def _text_of(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig").strip()
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read as text: {error.strerror}") from error
 
 
 def _clean(value: object) -> str:

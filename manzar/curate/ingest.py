@@ -10,16 +10,16 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from manzar.curate.captions import CaptionTable, captions_for, read_table, texts_beside
-from manzar.curate.manifest import CLIPS, read_clips, read_rejected, write_clips, write_rejected
+from manzar.curate.manifest import CLIPS, REJECTED, read_clips, read_rejected, write_clips, write_rejected
 from manzar.curate.shots import Settings, clip_file, store_clip
-from manzar.nouns import Clip, Rejection, UsageError, Video, existing, storage
+from manzar.nouns import Clip, Progress, Rejection, UsageError, Video, existing, storage
 
 # fmt: off
 VIDEO_SUFFIXES = frozenset((
@@ -62,14 +62,14 @@ def ingest(
     max_seconds: float = 8.0,
     fps: float | None = None,
     max_side: int = 512,
-    report: Callable[[str], None] | None = None,
+    report: Progress | None = None,
     path_column: str | None = None,
     caption_column: str | None = None,
 ) -> IngestSummary:
     """Make the data set `out` from files and folders of footage; into an existing one the new clips are added.
 
     captions: a table of captions; side files are found without being named. path_column, caption_column: its columns,
-    if they have unusual names. fps None keeps each file's own rate. report: called with one line per file done.
+    if they have unusual names. fps None keeps each file's own rate. report: called after each file.
     Raises UsageError for footage that does not exist or holds no video, DataError for a table that cannot be read,
     StorageError for a full disk (what was finished is kept, and the next run goes on from it).
     """
@@ -90,9 +90,7 @@ def ingest(
         clips += [replace(clip, captions=entry.captions, licence=entry.licence) for clip in new]
         rejections += refused
         if report is not None:
-            report(
-                f"{done}/{len(sources)} files, {len(clips)} clips, {len(rejections)} turned away: {source.path.name}"
-            )
+            report(done, len(sources), f"{len(clips)} clips, {len(rejections)} turned away: {source.path.name}")
     clips, repeated = _without_repeats(clips)
     rejections += repeated
     _publish(out, assign_splits(clips), rejections, {source.path.as_posix() for source in sources})
@@ -102,10 +100,10 @@ def ingest(
 def save_clips(
     pairs: Iterable[tuple[Video, Clip]],
     out: Path,
-    total: int | None = None,
-    report: Callable[[str], None] | None = None,
+    total: int = 0,
+    report: Progress | None = None,
 ) -> IngestSummary:
-    """Make a data set of videos that come with their captions, tracks and truth.
+    """Make a data set of videos that come with their captions, tracks and truth; `total` is for `report` alone.
 
     `id`, `path`, sizes, measures and the split are filled in; about 8 % of the clips go to "val", each on its own,
     unless some come with "val" already. Clips of other sources that `out` holds stay.
@@ -116,7 +114,7 @@ def save_clips(
     for video, about in pairs:
         clips.append(store_clip(video, about, out))
         if report is not None:
-            report(f"{len(clips)}/{total} clips" if total else f"{len(clips)} clips")
+            report(len(clips), total, "")
     if not clips:
         raise UsageError(f"no clips were given for {out}; at least one is needed")
     clips, repeated = _without_repeats(clips)
@@ -182,7 +180,8 @@ def _output_folder(out: Path) -> Path:
     out = Path(out)
     if out.exists():
         existing(out, "folder")
-        if not (out / CLIPS).exists() and any(entry.name not in (JOURNAL, "clips") for entry in out.iterdir()):
+        visible = {entry.name for entry in out.iterdir() if not entry.name.startswith(".")}  # the journal is hidden
+        if not (out / CLIPS).exists() and visible - {"clips", REJECTED}:
             raise UsageError(f"{out} holds other things and is no data set; choose a new or empty folder for --out")
         if (out / CLIPS).exists():
             read_clips(out)  # a damaged manifest is named before an hour of work, not after it

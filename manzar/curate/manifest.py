@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -79,8 +79,12 @@ def _row(clip: Clip) -> dict[str, Any]:
 
 
 def _clip(row: dict[str, Any]) -> Clip:
+    path = PurePosixPath(row["path"])
+    if path.is_absolute() or ".." in path.parts or row["split"] not in ("train", "val"):
+        raise DataError(f"clip {row['id']}: path {row['path']!r} must lie inside the data set and split "
+                        f"{row['split']!r} be train or val; run `manzar ingest` again")
     tracks = tuple(
-        BoxTrack(track["name"], tuple(None if box is None else Box(**box) for box in track["boxes"]))
+        BoxTrack(track["name"], tuple(None if box is None else Box(**box) for box in track["boxes"] or ()))
         for track in row["tracks"] or ()
     )
     maps = {"captions": dict(row["captions"] or ()), "measures": dict(row["measures"] or ())}

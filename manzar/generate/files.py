@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
 from pathlib import Path
 from typing import Any
 
 from manzar.generate.conditions import FirstFrame
 from manzar.generate.generator import load
 from manzar.media import read, write
-from manzar.nouns import Condition, Request, UsageError, VideoShape, existing
+from manzar.nouns import Condition, Progress, Request, UsageError, VideoShape
 
 SUFFIXES = (".mp4", ".webm", ".gif", ".webp", ".png", "")
 
@@ -29,7 +29,7 @@ def generate_files(
     seed: int = 0,
     count: int = 1,
     first_frame: Path | None = None,
-    on_step: Callable[[int, int], None] | None = None,
+    on_step: Progress | None = None,
 ) -> dict[str, Any]:
     """Generate and write; returns the object that `--json` prints, less its total seconds.
 
@@ -37,11 +37,12 @@ def generate_files(
     """
     if seconds is not None and frames is not None:
         raise UsageError(f"give --seconds {seconds:g} or --frames {frames}, not both")
-    if out.suffix not in SUFFIXES:
+    if seconds is not None and not 0 < seconds < float("inf"):
+        raise UsageError(f"--seconds is {seconds:g}; it must be a number above 0")
+    if out.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{out}: unknown kind of file; use one of {', '.join(SUFFIXES[:-1])} or a folder")
     conditions: list[Condition] = [FirstFrame(read(first_frame, max_frames=1))] if first_frame else []
-    folder = existing(model, "folder")
-    generator = load(folder / "model" if (folder / "model").is_dir() else folder)
+    generator = load(model)
     defaults = generator.parts.defaults
     if seconds is not None:
         wanted = VideoShape(
@@ -51,7 +52,12 @@ def generate_files(
     request = generator.complete(
         Request(prompt, frames, height, width, None, steps, guidance, negative_prompt, seed, count, conditions)
     )
+    if out.suffix.lower() == ".png" and request.frames != 1:
+        raise UsageError(f"{out}: one .png holds one frame, not {request.frames}; add --frames 1, or name a folder")
+    begun = time.monotonic()
     videos = generator.generate(request, on_step)
+    assert request.steps is not None, request
+    per_step = (time.monotonic() - begun) / request.steps
     rows = []
     for index, video in enumerate(videos):
         target = numbered(out, index, count)
@@ -68,7 +74,7 @@ def generate_files(
                 "notes": [],
             }
         )
-    return {"videos": rows, "steps": request.steps}
+    return {"videos": rows, "steps": request.steps, "seconds_per_step": per_step}
 
 
 def numbered(out: Path, index: int, count: int) -> Path:

@@ -72,12 +72,20 @@ class ModelParts:
         return self
 
 
+def model_folder(path: str | Path) -> Path:
+    """`path` itself, or the model inside it if it is a run. Raises UsageError for a run that has none yet."""
+    folder = existing(path, "folder")
+    if (folder / "run.json").is_file() and not (folder / "model").is_dir():
+        raise UsageError(f"{folder} is a run without a model yet; finish it with: manzar train … --resume")
+    return folder / "model" if (folder / "model").is_dir() else folder
+
+
 def load_parts(folder: str | Path) -> ModelParts:
     """Open a model folder on the CPU, in fp32, ready to generate.
 
     Raises UsageError if there is no such folder, ModelError if it is not a whole and safe `WanPipeline`.
     """
-    folder = existing(folder, "folder")
+    folder = model_folder(folder)
     check_index(folder)
     dit = build(folder / "transformer/config.json", lambda config: DiT(DiTConfig.from_json(config)))
     vae = build(folder / "vae/config.json", lambda config: VideoVAE(VAEConfig.from_json(config)))

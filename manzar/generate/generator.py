@@ -16,7 +16,7 @@ from manzar.dit import DiT
 from manzar.flow import guide, integrate
 from manzar.generate.conditions import begin, project, token_sigmas
 from manzar.generate.folder import ModelParts, load_parts
-from manzar.nouns import LatentShape, Request, SamplingState, UsageError, Video, VideoShape
+from manzar.nouns import LatentShape, Progress, Request, SamplingState, UsageError, Video, VideoShape
 
 if TYPE_CHECKING:
     from manzar.nouns import Frames
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 TEXT_LENGTH = 512  # the stock pipeline pads every prompt to this many tokens, and models are trained so
 ACTIVATIONS_SHARE = 0.25  # how much of the memory one forward pass of the DiT may fill
 
-OnStep = Callable[[int, int], None]
 
 
 def load(folder: str | Path, precision: Precision | None = None) -> Generator:
@@ -50,11 +49,11 @@ class Generator:
     def device(self) -> torch.device:
         return next(self.parts.dit.parameters()).device
 
-    def generate(self, request: Request, on_step: OnStep | None = None) -> list[Video]:
+    def generate(self, request: Request, on_step: Progress | None = None) -> list[Video]:
         """`request.count` videos, from the seeds seed, seed + 1, …
 
-        on_step(done, total) is called after each step. Raises UsageError, or its ShapeError with the nearest size that
-        fits, before any work begins.
+        on_step(done, total, "") is called after each step. Raises UsageError, or its ShapeError with the nearest size
+        that fits, before any work begins.
         """
         request = self.complete(request)
         shape = self.shape(request)
@@ -88,7 +87,7 @@ class Generator:
         return shape
 
     @torch.no_grad()
-    def denoise(self, request: Request, shape: VideoShape, noise: Tensor, on_step: OnStep | None = None) -> Tensor:
+    def denoise(self, request: Request, shape: VideoShape, noise: Tensor, on_step: Progress | None = None) -> Tensor:
         """Normalised latents (B, c, t, h, w), fp32, from noise of that size; the request must be complete."""
         assert request.steps is not None, request
         schedule = self.parts.schedule
@@ -101,7 +100,7 @@ class Generator:
                 schedule,
                 request.steps,
                 sigma_start=state.sigma_start,
-                on_step=None if on_step is None else lambda i, _: on_step(i + 1, total),
+                on_step=None if on_step is None else lambda i, _: on_step(i + 1, total, ""),
                 project=lambda x, _: project(state, x),
             )
 

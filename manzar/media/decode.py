@@ -118,7 +118,9 @@ def read(
             if seconds < start_s - margin and held:
                 held.clear()
             held.append((seconds, picture))
-    if not held or held[-1][0] + margin <= start_s:
+    if not held:
+        raise MediaError(f"{path}: damaged, 0 frames survive")
+    if held[-1][0] + margin <= start_s:
         raise UsageError(f"{path} ends before {start_s} s; ask for an earlier part")
     return _constant_rate(held, start_s, end_s, fps, nominal, max_frames)
 
@@ -215,7 +217,11 @@ def _shown(source: _Input, size: tuple[int, int] | None, origin: float | None = 
         if seconds <= previous:  # a clock that stands still or runs back: keep the order of display
             seconds = previous + step
         previous = seconds
-        yield seconds, _as_displayed(reformatter, picture, size)
+        try:
+            shown = _as_displayed(reformatter, picture, size)
+        except (av.error.FFmpegError, ValueError) as error:
+            raise MediaError(f"{source.path}: a picture cannot be converted ({_reason(error)})") from error
+        yield seconds, shown
 
 
 def _from(source: _Input, start_s: float, size: tuple[int, int] | None) -> Iterator[tuple[float, Frames]]:
@@ -227,15 +233,15 @@ def _from(source: _Input, start_s: float, size: tuple[int, int] | None) -> Itera
     if first is not None and first.pts is not None and source.stream.time_base is not None:
         origin = float(first.pts * first.time_base)
         size = size or _display_size(source, first)
-        with suppress(av.error.FFmpegError, OSError):
+        sought, opening = _shown(source, size, origin), None
+        with suppress(av.error.FFmpegError, OSError, MediaError):
             target = int((origin + start_s) / float(source.stream.time_base))
             source.container.seek(target, stream=source.stream, backward=True)
-            sought = _shown(source, size, origin)
             opening = next(sought, None)
-            if opening is not None and opening[0] <= start_s:
-                yield opening
-                yield from sought
-                return
+        if opening is not None and opening[0] <= start_s:
+            yield opening
+            yield from sought
+            return
     with _open(source.path) as again:
         yield from _shown(again, size)
 

@@ -44,6 +44,8 @@ def camera_of(layers: Layers) -> str | None:
     changed = np.abs(lightness[-1] - lightness[0])
     if np.percentile(changed, 60) < STEADY:
         return "still"
+    if len(lightness) < 3:
+        return None
     steps = range(0, len(lightness) - 2, 2)
     left, right = (
         float(np.median([_shift(lightness[t][:, half], lightness[t + 2][:, half]) for t in steps])) * len(steps)

@@ -38,7 +38,7 @@ class TextEncoder(nn.Module):
         self.tokenizer = tokenizer
         self.shared = nn.Embedding(config.vocab_size, config.d_model)
         self.encoder = Stack(config)
-        init_weights(self, config.d_kv)
+        init_weights(self, config)
 
     @classmethod
     def from_parts(

@@ -9,13 +9,12 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from manzar.nouns import TrainingError
 from manzar.train.ema import Ema
 from manzar.train.optimiser import Optimiser
-from manzar.weights import read_tensors, write_tensors
+from manzar.weights import read_metadata, read_tensors, write_tensors
 
 NAME = "checkpoint.safetensors"
 
@@ -30,27 +29,29 @@ class Position:
     loss: float = float("nan")
 
 
-def save(run: Path, recipe: str, position: Position, module: nn.Module, ema: Ema, optimiser: Optimiser) -> None:
+def save(run: Path, kind: str, position: Position, module: nn.Module, ema: Ema, optimiser: Optimiser) -> None:
+    """Write everything that a run needs to go on; `kind` is the recipe and a hash of what it trains on."""
     tables: dict[str, dict[str, Tensor]] = {
         "weights": {name: p for name, p in module.named_parameters() if p.requires_grad},
         "ema": ema.tensors(),
         "optimiser": optimiser.state_tensors(),
     }
     flat = {f"{table}:{name}": tensor for table, named in tables.items() for name, tensor in named.items()}
-    metadata = {"recipe": recipe, "position": json.dumps(asdict(position))}
+    metadata = {"kind": kind, "position": json.dumps(asdict(position))}
     write_tensors(run / NAME, flat, metadata)
 
 
-def load(run: Path, recipe: str, module: nn.Module, ema: Ema, optimiser: Optimiser) -> Position:
-    """Restore everything in place. Raises TrainingError if the checkpoint belongs to another kind of run."""
+def load(run: Path, kind: str, module: nn.Module, ema: Ema, optimiser: Optimiser) -> Position:
+    """Restore everything in place. Raises TrainingError if the run was of another kind or on other data."""
     path = run / NAME
     if not path.is_file():
         raise TrainingError(f"{run} has no {NAME} to resume from; start it without --resume")
     tensors = read_tensors(path)
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata()
-    if metadata.get("recipe") != recipe:
-        raise TrainingError(f"{path} is of a {metadata.get('recipe')!r} run; this one is {recipe!r}")
+    metadata = read_metadata(path)
+    if metadata.get("kind") != kind:
+        raise TrainingError(f"{path} was made from other data or another source than are there now "
+                            f"({metadata.get('kind')} then, {kind} now), so it cannot go on as it began; "
+                            f"put them back, or start a new run")
     stored: dict[str, dict[str, Tensor]] = {"weights": {}, "ema": {}, "optimiser": {}}
     for key, tensor in tensors.items():
         table, _, name = key.partition(":")

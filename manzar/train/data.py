@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import OrderedDict
 from pathlib import Path
 
@@ -84,6 +86,11 @@ def random_generator(seed: int, samples_seen: int) -> torch.Generator:
     """The one source of randomness of a step: stop anywhere, and it is the same again."""
     mixed = np.random.SeedSequence([seed, samples_seen]).generate_state(1, np.uint64).item()
     return torch.Generator().manual_seed(mixed >> 1)
+
+
+def digest(value: object) -> str:
+    """Short content hash of anything that JSON can hold."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
 
 
 def randint(generator: torch.Generator, high: int) -> int:

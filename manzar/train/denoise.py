@@ -18,21 +18,29 @@ from torch import Tensor, nn
 from manzar.device import autocast, pick_device
 from manzar.dit import DiT, DiTConfig
 from manzar.dit.lora import add_lora, lora_tensors, merge_lora
-from manzar.flow import Schedule, interpolate, sample_sigmas, timestep, velocity, velocity_from_x_0
+from manzar.flow import (
+    Schedule,
+    interpolate,
+    sample_sigmas,
+    shift_for_tokens,
+    timestep,
+    velocity,
+    velocity_from_x_0,
+)
 from manzar.generate import Generator, ModelParts, load_parts, save_parts
 from manzar.generate.folder import load_vae
 from manzar.generate.generator import TEXT_LENGTH
-from manzar.nouns import LANGUAGES, DataError, Frames, Request, SettingError, Stride
+from manzar.nouns import LANGUAGES, DataError, Frames, LatentShape, Request, SettingError, Stride, VideoShape
 from manzar.text import PROMPT_LIMIT, SMALL, ByteTokenizer, TextEncoder
 from manzar.train.checkpoint import Position
-from manzar.train.data import Clips, open_splits, randint, random_generator
-from manzar.train.latents import Bucket, load_latents
+from manzar.train.data import Clips, digest, open_splits, randint, random_generator
+from manzar.train.latents import Bucket, fingerprint, load_latents
 from manzar.train.log import BINS, RunLog
 from manzar.train.loop import StepLoss
 from manzar.train.settings import DitSettings, LatentSettings, TuneSettings
+from manzar.vae import VideoVAE
 from manzar.weights import write_tensors
 
-LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ffn.net.0.proj", "ffn.net.2")
 VAL_SAMPLES = 32  # held-out samples per bin of σ
 SHEET_PROMPTS = 8
 
@@ -41,7 +49,7 @@ SHEET_PROMPTS = 8
 class LatentBatch:
     latents: Tensor  # (B, c, t, h, w) normalised
     prompts: list[str]
-    given: Tensor  # (B,) bool: the first latent frame is given, at σ = 0
+    given: bool  # the first latent frame is given, at σ = 0
     clip_ids: list[str]
 
     def __len__(self) -> int:
@@ -76,7 +84,8 @@ class DenoiseRecipe:
         self.name, self.parts, self.trained, self.settings = name, parts, trained, settings
         self.clips, self.val_clips = clips
         self.buckets, self.val_buckets = buckets
-        self.languages = pick_languages(settings.languages)
+        self.languages = pick_languages(settings.languages, self.clips)
+        self.fingerprint = digest([[clip.id for clip in self.clips.rows], fingerprint(parts.vae.state_dict())])
         parts.to(pick_device())
         parts.dit.checkpointing = settings.recompute
         self.prompts = Prompts(parts.text, any(p.requires_grad for p in parts.text.parameters()))
@@ -103,9 +112,9 @@ class DenoiseRecipe:
         # one language for the whole batch: scripts differ threefold in bytes, and a batch is as long as its longest
         language = self.languages[randint(generator, len(self.languages))]
         prompts = [self._caption(dict(row.captions), language, generator) for row in rows]
-        given = torch.rand(size, generator=generator) < self.settings.given_first
-        return LatentBatch(bucket.latents[picks].float().to(pick_device()), prompts,
-                           given & (bucket.shape.frames > 1), [row.id for row in rows])
+        # all of a batch or none of it: timesteps per token cost more than per sample
+        given = torch.rand((), generator=generator).item() < self.settings.given_first and bucket.shape.frames > 1
+        return LatentBatch(bucket.latents[picks].float().to(pick_device()), prompts, given, [row.id for row in rows])
 
     def _caption(self, captions: dict[str, str], language: str, generator: torch.Generator) -> str:
         """The clip's caption in `language`, else in another that is trained; "" when it has none or it is dropped."""
@@ -117,7 +126,9 @@ class DenoiseRecipe:
 
     def loss(self, batch: LatentBatch, generator: torch.Generator) -> StepLoss:
         s = self.settings
-        sigmas = sample_sigmas(len(batch), generator, kind=s.sigmas, mean=s.sigma_mean, std=s.sigma_std)
+        t, h, w = batch.latents.shape[2:]
+        shift = shift_for_tokens(LatentShape(t, h, w).tokens(self.parts.dit.patch)) if s.token_shift else 1.0
+        sigmas = sample_sigmas(len(batch), generator, kind=s.sigmas, mean=s.sigma_mean, std=s.sigma_std, shift=shift)
         noise = torch.randn(batch.latents.shape, generator=generator)
         per_sample = self._losses(batch, sigmas, noise)
         return StepLoss(per_sample.mean(), {}, sigmas, per_sample)
@@ -127,16 +138,15 @@ class DenoiseRecipe:
         dit, x_0 = self.parts.dit, batch.latents
         frames = x_0.shape[2]
         noise, sigma = noise.to(x_0.device), sigmas.to(x_0.device)
-        given = batch.given.to(x_0.device)
         with autocast():
             text, lengths = self.prompts.embed(batch.prompts)
             x_t = interpolate(x_0, noise, sigma)
             levels = timestep(sigma)  # (B,)
-            if given.any():
-                first = given[:, None] & (torch.arange(frames, device=x_0.device) == 0)  # (B, t)
-                x_t = torch.where(first[:, None, :, None, None], x_0, x_t)
+            if batch.given:
+                x_t = torch.cat([x_0[:, :, :1], x_t[:, :, 1:]], dim=2)
                 tokens = x_0.shape[3] * x_0.shape[4] // (dit.patch.height * dit.patch.width)
-                levels = torch.where(first, 0.0, levels[:, None]).repeat_interleave(tokens, dim=1)  # (B, n)
+                levels = levels[:, None].repeat(1, frames * tokens)  # (B, n)
+                levels[:, :tokens] = 0
             out = dit(x_t, levels, text, lengths, TEXT_LENGTH)
         out = out.float()
         if self.parts.schedule.prediction == "sample":
@@ -144,10 +154,8 @@ class DenoiseRecipe:
             target = velocity_from_x_0(x_t, x_0, sigma.clamp_min(0.05))
         else:
             target = velocity(x_0, noise)
-        error = (out - target).square().mean(dim=(1, 3, 4))  # (B, t)
-        weight = torch.ones_like(error)
-        weight[:, 0] = 1 - given.float()
-        losses: Tensor = (error * weight).sum(dim=1) / weight.sum(dim=1)
+        made = slice(1, None) if batch.given else slice(None)
+        losses: Tensor = (out - target)[:, :, made].square().mean(dim=(1, 2, 3, 4))
         return losses
 
     # ---- what one looks at
@@ -162,7 +170,7 @@ class DenoiseRecipe:
         latents = bucket.latents[:size].float().to(pick_device())
         rows = [self.val_clips.rows[item.clip] for item in bucket.items[:size]]
         prompts = [self._texts(dict(row.captions), i) for i, row in enumerate(rows)]
-        batch = LatentBatch(latents, prompts, torch.zeros(size, dtype=torch.bool), [row.id for row in rows])
+        batch = LatentBatch(latents, prompts, False, [row.id for row in rows])
         noise = torch.randn(latents.shape, generator=generator)
         bins = [float(self._losses(batch, torch.full((size,), (k + 0.5) / BINS), noise).mean()) for k in range(BINS)]
         return {"val_loss": sum(bins) / BINS, "val_bins": bins, "val_samples": size}
@@ -192,8 +200,8 @@ class DenoiseRecipe:
         shape = max(self.buckets, key=lambda b: (b.shape.frames > 1, len(b.items))).shape
         self.parts.info = {
             **self.parts.info, "kind": self.name, "languages": list(self.languages),
-            "defaults": {"frames": shape.frames, "height": shape.height, "width": shape.width, "fps": s.fps,
-                         "steps": s.sample_steps, "guidance": s.guidance},
+            "defaults": self.parts.defaults | {"frames": shape.frames, "height": shape.height, "width": shape.width,
+                                               "fps": s.fps},
             "trained": {"clips": len(self.clips), "steps": position.step, "samples_seen": position.samples_seen,
                         "seconds": round(position.seconds), "settings": s.model_dump()},
         }
@@ -203,14 +211,17 @@ class DenoiseRecipe:
         save_parts(self.parts, folder)
 
 
-def pick_languages(setting: str) -> tuple[str, ...]:
-    """Language codes of a comma-separated list, or all. Raises SettingError for an unknown one."""
+def pick_languages(setting: str, clips: Clips) -> tuple[str, ...]:
+    """Codes of a comma-separated list, or all that the captions have. Raises SettingError for one they lack."""
+    held = {code for row in clips.rows for code, text in row.captions.items() if text}
+    order = (*(code for code in LANGUAGES if code in held), *sorted(held - set(LANGUAGES)))
     if setting == "all":
-        return LANGUAGES
+        return order or LANGUAGES[:1]
     picked = tuple(part.strip() for part in setting.split(","))
-    unknown = [code for code in picked if code not in LANGUAGES]
+    unknown = [code for code in picked if code not in order]
     if unknown:
-        raise SettingError(f"--set languages={setting}: {unknown[0]!r} is not one of {', '.join(LANGUAGES)}, all")
+        raise SettingError(f"--set languages={setting}: no clip has a caption in {unknown[0]!r}; "
+                           f"there are {', '.join(order) or 'no captions at all'}")
     return picked
 
 
@@ -226,16 +237,24 @@ def bucket_shares(buckets: Sequence[Bucket], images: float) -> Tensor:
     return shares / shares.sum()
 
 
-def open_buckets(data: Path, s: LatentSettings, parts_vae: Any, patch: Stride, log: RunLog
+def open_buckets(data: Path, s: LatentSettings, vae: VideoVAE, patch: Stride, log: RunLog
                  ) -> tuple[tuple[Clips, Clips], tuple[list[Bucket], list[Bucket]]]:
     """Clips and latents of both splits, encoding what is new. Raises DataError if a split has no usable clip."""
-    clips = open_splits(data, size=s.size, fps=s.fps, stride=parts_vae.stride * patch)
-    parts_vae.to(pick_device()).eval()
+    stride = vae.stride
+    if (s.frames - 1) % stride.time:
+        raise SettingError(f"--set frames={s.frames} is off the grid; take 1 + {stride.time}k, such as "
+                           f"{VideoShape(s.frames, 1, 1).nearest(stride).frames}")
+    clips = open_splits(data, size=s.size, fps=s.fps, stride=stride * patch)
+    pick_languages(s.languages, clips[0])
+    silent = sum(not any(row.captions.values()) for row in clips[0].rows)
+    if silent:
+        log.say(f"{silent} of {len(clips[0])} clips have no caption; they train unconditionally")
+    vae.to(pick_device()).eval()
     names = ("training clips encoded", "held-out clips encoded")
-    train, val = (load_latents(part, s.frames, parts_vae, log.counter(name))
+    train, val = (load_latents(part, s.frames, vae, log.counter(name))
                   for part, name in zip(clips, names, strict=True))
-    if not train:
-        raise DataError(f"{data}: no clip is long enough to train on")
+    if not s.images and all(bucket.shape.frames == 1 for bucket in train):
+        raise DataError(f"{data}: no clip is long enough to train on, and --set images=0 leaves out single frames")
     return clips, (train, val)
 
 
@@ -253,7 +272,7 @@ def dit_recipe(data: Path, settings: DitSettings, source: Path, log: RunLog) -> 
     vae.requires_grad_(False)
     # the stock Euler scheduler knows velocities only; the stock UniPC one takes x_0 as well
     schedule = Schedule("euler" if s.prediction == "velocity" else "unipc", s.sample_shift, s.prediction)
-    parts = ModelParts(dit, vae, text, schedule, {})
+    parts = ModelParts(dit, vae, text, schedule, {"defaults": {"steps": s.sample_steps, "guidance": s.guidance}})
     clips, buckets = open_buckets(data, s, vae, dit.patch, log)
     return DenoiseRecipe("dit", parts, nn.ModuleDict({"dit": dit, "text": text}), s, clips, buckets)
 
@@ -266,7 +285,7 @@ def tune_recipe(data: Path, settings: TuneSettings, source: Path, log: RunLog) -
     torch.manual_seed(settings.seed)
     clips, buckets = open_buckets(data, settings, parts.vae, parts.dit.patch, log)
     if settings.mode == "lora":
-        add_lora(parts.dit, settings.rank, settings.alpha, LORA_TARGETS)
+        add_lora(parts.dit, settings.rank, settings.alpha)
     else:
         parts.dit.requires_grad_(True)
     return DenoiseRecipe("tune", parts, nn.ModuleDict({"dit": parts.dit}), settings, clips, buckets)

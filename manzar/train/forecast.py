@@ -32,10 +32,10 @@ class Forecast:
         return (f"forecast: {self.steps} steps, {self.seconds_per_step:.3f} s each, {clock(self.seconds)} in all, "
                 f"peak memory {self.memory_bytes / 2**30:.2f} GiB ({self.device})")
 
-    def compare(self, position: Position) -> str:
-        return (f"spent: {position.step} steps, {position.seconds / max(1, position.step):.3f} s each, "
-                f"{clock(position.seconds)} in all, peak memory {peak_memory_bytes() / 2**30:.2f} GiB "
-                f"(forecast: {clock(self.seconds)}, {self.memory_bytes / 2**30:.2f} GiB)")
+    def compare(self, steps: int, seconds: float) -> str:
+        """What this sitting spent, beside what was foretold."""
+        return (f"spent: {steps} steps, {clock(seconds)} in all, peak memory {peak_memory_bytes() / 2**30:.2f} GiB "
+                f"(forecast: {self.steps} steps, {clock(self.seconds)}, {self.memory_bytes / 2**30:.2f} GiB)")
 
 
 def clock(seconds: float) -> str:
@@ -75,7 +75,9 @@ def probe(recipe: Recipe, optimiser: Optimiser, look: Callable[[], Look]) -> tup
     for share, batch in recipe.probe_batches():
         for _ in range(2):  # the first pass pays for allocation and is not counted
             begun = time.monotonic()
-            recipe.loss(batch, random_generator(0, 0)).loss.backward()  # type: ignore[no-untyped-call]
+            loss = recipe.loss(batch, random_generator(0, 0)).loss
+            loss.backward()  # type: ignore[no-untyped-call]
+            float(loss.detach())  # waits for an accelerator
             elapsed = time.monotonic() - begun
         expected += share * elapsed
     begun = time.monotonic()

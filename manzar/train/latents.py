@@ -9,17 +9,16 @@ Encoding can be stopped at any moment: whole shards are kept and the rest is don
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 
 from manzar.device import autocast, pick_device
-from manzar.nouns import VideoShape
-from manzar.train.data import Clips, to_tensor, window
+from manzar.nouns import Progress, VideoShape
+from manzar.train.data import Clips, digest, to_tensor, window
 from manzar.vae import VideoVAE
 from manzar.weights import read_tensors, write_json, write_tensors
 
@@ -73,20 +72,20 @@ def plan(clips: Clips, longest: int) -> list[Item]:
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     """Content hash of a set of weights."""
-    digest = hashlib.sha256()
+    content = hashlib.sha256()
     for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensors[name].detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
+        content.update(name.encode())
+        content.update(tensors[name].detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return content.hexdigest()[:16]
 
 
-def load_latents(clips: Clips, longest: int, vae: VideoVAE, report: Callable[[int, int], None]) -> list[Bucket]:
-    """Encode what is not on disk yet, then load all of it. `report(done, total)` is called per shard."""
+def load_latents(clips: Clips, longest: int, vae: VideoVAE, report: Progress) -> list[Bucket]:
+    """Encode what is not on disk yet, then load all of it. `report` is called per shard."""
     items = plan(clips, longest)
     ids = [clip.id for clip in clips.rows]
     statistics = [list(vae.config.latents_mean), list(vae.config.latents_std)]
-    recipe = json.dumps([ids, [asdict(item) for item in items], clips.fps, fingerprint(vae.state_dict()), statistics])
-    folder = clips.data / "latents" / hashlib.sha256(recipe.encode()).hexdigest()[:16]
+    key = digest([ids, [asdict(item) for item in items], clips.fps, fingerprint(vae.state_dict()), statistics])
+    folder = clips.data / "latents" / key
     by_shape: dict[VideoShape, list[Item]] = defaultdict(list)
     for item in items:
         by_shape[item.shape].append(item)
@@ -102,7 +101,7 @@ def load_latents(clips: Clips, longest: int, vae: VideoVAE, report: Callable[[in
                 write_tensors(path, {"latents": _encode(clips, part, vae)})
             shards.append(read_tensors(path)["latents"])
             done += len(part)
-            report(done, len(items))
+            report(done, len(items), "")
         buckets.append(Bucket(shape, members, torch.cat(shards)))
     return buckets
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from manzar.media import write
-from manzar.nouns import Frames, Video, storage
+from manzar.nouns import Frames, Progress, Video, storage
 from manzar.train.checkpoint import Position
 from manzar.train.forecast import clock
 from manzar.train.page import write_page
+from manzar.weights import write_text
 
 BINS = 10
 
@@ -33,18 +33,13 @@ class RunLog:
     def __init__(self, run: Path, title: str, *, quiet: bool = False):
         self.run, self.title, self.quiet = run, title, quiet
         self.path = run / "log.jsonl"
-        with storage(run):
-            run.mkdir(parents=True, exist_ok=True)
         self._sums = [[0.0, 0] for _ in range(BINS)]
         self._said = 0.0
 
     def rewind(self, step: int) -> None:
         """Forget lines past the checkpoint that the run resumes from: those steps are made again."""
         kept = [entry for entry in read_log(self.run) if entry["step"] <= step]
-        with storage(self.path):
-            temporary = self.path.with_suffix(".tmp")
-            temporary.write_text("".join(json.dumps(entry) + "\n" for entry in kept), encoding="utf-8")
-            temporary.replace(self.path)
+        write_text(self.path, "".join(json.dumps(entry) + "\n" for entry in kept))
 
     def _write(self, entry: dict[str, Any]) -> None:
         with storage(self.path), open(self.path, "a", encoding="utf-8") as file:
@@ -78,7 +73,8 @@ class RunLog:
 
     def say(self, line: str) -> None:
         if not self.quiet:
-            print(line, file=sys.stderr, flush=True)
+            over = "\r\x1b[2K" if sys.stderr.isatty() else ""  # over a progress line that may stand there
+            print(f"{over}{line}", file=sys.stderr, flush=True)
 
     def progress(self, share: float, position: Position) -> None:
         """A bar on a terminal, a plain line every fifteen seconds elsewhere."""
@@ -95,13 +91,13 @@ class RunLog:
         else:
             self.say(text)
 
-    def counter(self, what: str) -> Callable[[int, int], None]:
-        """A `report(done, total)` for preparations, said at most every five seconds."""
+    def counter(self, what: str) -> Progress:
+        """Progress of a preparation, said at most every five seconds."""
 
-        def report(done: int, total: int) -> None:
+        def report(done: int, total: int, detail: str) -> None:
             now = time.monotonic()
             if done == total or now - self._said > 5.0:
                 self._said = now
-                self.say(f"{what}: {done}/{total}")
+                self.say(f"{what}: {done}/{total} {detail}".rstrip())
 
         return report

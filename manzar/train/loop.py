@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from manzar.device import peak_memory_bytes
 from manzar.nouns import Frames, TrainingError, UsageError
 from manzar.train import checkpoint
 from manzar.train.checkpoint import Position
@@ -55,6 +56,7 @@ class Recipe(Protocol):
 
     name: str
     trained: nn.Module
+    fingerprint: str  # hash of what it trains on; a resumed run must find the same
 
     @property
     def settings(self) -> Settings: ...
@@ -87,8 +89,13 @@ class Budget:
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.steps is None):
             raise UsageError("say how long to train: --minutes M or --steps N, one of the two")
-        if (self.minutes or self.steps or 0) <= 0:
-            raise UsageError(f"--minutes and --steps must be above 0, not {self.minutes or self.steps}")
+        asked = self.steps if self.minutes is None else self.minutes
+        if asked is None or not 0 < asked < float("inf"):
+            raise UsageError(f"--minutes and --steps must be numbers above 0, not {asked}")
+
+    def less(self, seconds: float) -> Budget:
+        """What is left of the minutes when `seconds` are kept back, at least half; steps are not touched."""
+        return self if self.minutes is None else Budget(minutes=max(self.minutes / 2, self.minutes - seconds / 60))
 
     def progress(self, position: Position) -> float:
         """Share of the budget that is spent, 0 to 1."""
@@ -106,6 +113,7 @@ class Outcome:
     model: Path
     position: Position
     forecast: Forecast
+    memory_bytes: int
     finished: bool
 
 
@@ -119,19 +127,23 @@ def train(recipe: Recipe, run: Path, budget: Budget, *, resume: bool, log: RunLo
     optimiser = Optimiser(recipe.trained, recipe.is_matrix,
                           muon_lr=s.muon_lr, adam_lr=s.adam_lr, weight_decay=s.weight_decay)
     ema = Ema(recipe.trained, s.ema)
+    kind = f"{recipe.name} {recipe.fingerprint}"
     cost, first_look = probe(recipe, optimiser, lambda: look(recipe, ema))
-    position = checkpoint.load(run, recipe.name, recipe.trained, ema, optimiser) if resume else Position()
+    position = checkpoint.load(run, kind, recipe.trained, ema, optimiser) if resume else Position()
     log.rewind(position.step)
-    before = position.seconds
+    first_step, before = position.step, position.seconds
+    position.seconds = before + time.monotonic() - started
+    # what follows the last step, a look and an export of about its length, belongs to the minutes too
+    budget = budget.less(2 * cost.look)
     next_look = int(budget.progress(position) * s.validations) + 1
     forecast = cost.forecast(budget, position, s.validations + 1 - next_look)
     log.say(str(forecast))
     if not resume:
         log.look(position, *first_look)
-        checkpoint.save(run, recipe.name, position, recipe.trained, ema, optimiser)
+        checkpoint.save(run, kind, position, recipe.trained, ema, optimiser)
     saved = time.monotonic()
     with interruptible() as interrupted:
-        while budget.progress(position) < 1 and not interrupted():
+        while (budget.progress(position) < 1 or position.step == 0) and not interrupted():
             step(recipe, run, position, budget.progress(position), optimiser, ema, log)
             position.seconds = before + time.monotonic() - started
             progress = budget.progress(position)
@@ -140,9 +152,9 @@ def train(recipe: Recipe, run: Path, budget: Budget, *, resume: bool, log: RunLo
                 log.look(position, *look(recipe, ema))
                 next_look = int(progress * s.validations) + 1
             if time.monotonic() - saved > s.checkpoint_seconds:
-                checkpoint.save(run, recipe.name, position, recipe.trained, ema, optimiser)
+                checkpoint.save(run, kind, position, recipe.trained, ema, optimiser)
                 saved = time.monotonic()
-        checkpoint.save(run, recipe.name, position, recipe.trained, ema, optimiser)
+        checkpoint.save(run, kind, position, recipe.trained, ema, optimiser)
         finished = not interrupted()
     model = run / "model"
     if finished:
@@ -150,8 +162,8 @@ def train(recipe: Recipe, run: Path, budget: Budget, *, resume: bool, log: RunLo
         with ema.applied():
             recipe.export(model, position)
     position.seconds = before + time.monotonic() - started
-    log.say(forecast.compare(position))
-    return Outcome(run, model, position, forecast, finished)
+    log.say(forecast.compare(position.step - first_step, time.monotonic() - started))
+    return Outcome(run, model, position, forecast, peak_memory_bytes(), finished)
 
 
 def step(recipe: Recipe, run: Path, position: Position, progress: float, optimiser: Optimiser, ema: Ema,
@@ -175,8 +187,8 @@ def step(recipe: Recipe, run: Path, position: Position, progress: float, optimis
     if not (np.isfinite(total) and np.isfinite(norm)):
         raise TrainingError(
             f"step {position.step}: loss {total}, gradient norm {norm}; the clips were "
-            f"{', '.join(sorted(set(ids))[:8])}. The last good checkpoint is {run / checkpoint.NAME}; start again from "
-            f"its model with lower --set muon_lr and adam_lr, or leave those clips out"
+            f"{', '.join(sorted(set(ids))[:8])}. The last good checkpoint is {run / checkpoint.NAME}. "
+            f"Start a new --out with lower --set muon_lr and adam_lr, or without those clips"
         )
     optimiser.step(rate_scale(position.step, progress, s.warmup, s.cooldown))
     ema.update(position.step)

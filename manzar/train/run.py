@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from manzar.nouns import UsageError, existing
+from manzar.generate.folder import model_folder
+from manzar.nouns import TrainingError, UsageError, existing
 from manzar.train import checkpoint
 from manzar.train.denoise import dit_recipe, tune_recipe
 from manzar.train.log import RunLog
 from manzar.train.loop import Budget, Outcome, Recipe, train
 from manzar.train.settings import DitSettings, Settings, TuneSettings, VaeSettings, parse_settings
 from manzar.train.vae import vae_recipe
-from manzar.weights import read_json, write_json
+from manzar.weights import read_json, sweep, write_json
 
 SETTINGS: dict[str, type[Settings]] = {"vae": VaeSettings, "dit": DitSettings, "tune": TuneSettings}
 
@@ -45,6 +46,7 @@ def train_run(recipe: str, data: Path, run: Path, budget: Budget, *, source: Pat
     """
     started = time.monotonic()
     job = read_job(recipe, run, pairs) if resume else new_job(recipe, data, run, source, pairs)
+    sweep(run)
     log = RunLog(run, f"{recipe} on {job.data.name}", quiet=quiet)
     built = build(job, log)
     write_json(run / "run.json", {"recipe": job.recipe, "data": str(job.data), "source": str(job.source or ""),
@@ -61,7 +63,7 @@ def new_job(recipe: str, data: Path, run: Path, source: Path | None, pairs: Sequ
     if source is None and recipe != "vae":
         raise UsageError(f"train {recipe} needs --from: " + (
             "the run or folder that holds its VAE" if recipe == "dit" else "the model folder to tune"))
-    return Job(recipe, existing(data, "folder").resolve(), model_folder(source) if source else None, settings)
+    return Job(recipe, existing(data, "folder").resolve(), model_folder(source).resolve() if source else None, settings)
 
 
 def read_job(recipe: str, run: Path, pairs: Sequence[str]) -> Job:
@@ -70,16 +72,14 @@ def read_job(recipe: str, run: Path, pairs: Sequence[str]) -> Job:
     if not (run / "run.json").exists():
         raise UsageError(f"{run} holds no run to resume; leave out --resume to start one")
     stored: dict[str, Any] = read_json(run / "run.json")
-    if stored["recipe"] != recipe:
-        raise UsageError(f"{run} holds a {stored['recipe']} run; resume it with: manzar train {stored['recipe']}")
-    source = Path(stored["source"]) if stored["source"] else None
-    return Job(recipe, existing(stored["data"], "folder"), source, SETTINGS[recipe].model_validate(stored["settings"]))
-
-
-def model_folder(path: Path) -> Path:
-    """A model folder, or the one inside a run."""
-    folder = existing(path, "folder").resolve()
-    return folder / "model" if (folder / "model").is_dir() else folder
+    if stored.get("recipe") != recipe:
+        raise UsageError(f"{run} holds a {stored.get('recipe')} run, not {recipe}; resume it as what it is")
+    try:
+        settings = SETTINGS[recipe].model_validate(stored["settings"])
+        source = Path(stored["source"]) if stored["source"] else None
+        return Job(recipe, existing(stored["data"], "folder"), source, settings)
+    except (KeyError, ValueError) as error:
+        raise TrainingError(f"{run / 'run.json'} is damaged or of another version ({error}); start a new run") from None
 
 
 def build(job: Job, log: RunLog) -> Recipe:

@@ -16,7 +16,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seed: int = Field(0, description="all randomness of a step derives from this and the samples seen")
+    seed: int = Field(0, ge=0, description="all randomness of a step derives from this and the samples seen")
     batch: int = Field(16, ge=1, description="samples per forward pass")
     accumulate: int = Field(1, ge=1, description="forward passes per optimiser step")
     size: int = Field(64, ge=8, description="short side of the training video, in pixels")
@@ -45,8 +45,9 @@ class VaeSettings(Settings):
     kl_weight: float = Field(1e-6, ge=0)
     base: int = Field(32, ge=8, description="channels at the finest level")
     channels: int = Field(16, ge=1, description="latent channels")
-    multiples: str = Field("1,2,2", description="channels per level, in bases; each after the first halves the sides")
-    temporal: str = Field("1,1", description="per halving, 1 if it halves time as well")
+    multiples: str = Field("1,2,2", pattern=r"^\d+(,\d+)*$",
+                           description="channels per level, in bases; each after the first halves the sides")
+    temporal: str = Field("1,1", pattern=r"^[01](,[01])*$", description="per halving, 1 if it halves time as well")
     fold: int = Field(2, ge=1, description="pixels folded into channels before the first convolution")
     residual: bool = Field(True, description="averaging shortcuts, as Wan 2.2 has")
 
@@ -57,16 +58,16 @@ class LatentSettings(Settings):
     batch: int = Field(64, ge=1)
     frames: int = Field(17, ge=1, description="longest training clip; half of it and single frames are mixed in")
     images: float = Field(0.1, ge=0, le=1, description="share of batches that are single frames")
-    languages: str = Field("all", description="comma-separated caption languages to train on")
+    languages: str = Field("all", description="comma-separated caption languages to train on; all that there are")
     drop_caption: float = Field(0.1, ge=0, le=1, description="share of samples trained without a caption")
-    given_first: float = Field(0.1, ge=0, le=1, description="share of videos whose first latent frame is given")
+    given_first: float = Field(0.1, ge=0, le=1, description="share of batches whose first latent frame is given")
     sigmas: Literal["logit-normal", "uniform"] = "logit-normal"
     sigma_mean: float = Field(0.8, description="mean of logit σ; above 0 leans toward noise")
     sigma_std: float = Field(1.0, gt=0)
+    token_shift: bool = Field(False, description="shift σ toward noise by the number of tokens, as larger sizes need")
     recompute: bool = Field(False, description="recompute activations in the backward pass to save memory")
-    guidance: float = Field(3.0, ge=0, description="guidance of the sample sheets and the folder's default")
-    sample_steps: int = Field(16, ge=1, description="solver steps of the sample sheets and the folder's default")
-    sample_shift: float = Field(3.0, gt=0, description="σ shift of the sampling schedule")
+    guidance: float = Field(3.0, ge=0, description="guidance of the sample sheets; a new folder's default")
+    sample_steps: int = Field(16, ge=1, description="solver steps of the sample sheets; a new folder's default")
 
 
 class DitSettings(LatentSettings):
@@ -79,6 +80,7 @@ class DitSettings(LatentSettings):
     text_layers: int = Field(3, ge=1)
     text_width: int = Field(256, ge=16)
     prediction: Literal["velocity", "sample"] = Field("velocity", description="what the network predicts: v or x_0")
+    sample_shift: float = Field(3.0, gt=0, description="σ shift of the sampling schedule")
 
 
 class TuneSettings(LatentSettings):

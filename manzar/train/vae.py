@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from manzar.device import autocast, pick_device
 from manzar.generate.folder import load_vae, save_vae
-from manzar.nouns import Frames, Stride, UsageError
+from manzar.nouns import Frames, SettingError, Stride
 from manzar.train.checkpoint import Position
-from manzar.train.data import Clips, open_splits, randint, to_tensor, window
+from manzar.train.data import Clips, digest, open_splits, randint, to_tensor, window
 from manzar.train.loop import StepLoss
 from manzar.train.settings import VaeSettings
 from manzar.vae import VAEConfig, VideoVAE, psnr, ssim, vae_loss
 
+ARCHITECTURE = {"base", "channels", "multiples", "temporal", "fold", "residual"}
 HELD_OUT_CLIPS = 64  # clips that validation reconstructs
 STATISTICS_CLIPS = 256  # clips that the latent mean and spread are measured on
 
@@ -37,14 +38,13 @@ def vae_config(s: VaeSettings) -> VAEConfig:
     multiples = tuple(int(m) for m in s.multiples.split(","))
     temporal = tuple(bool(int(m)) for m in s.temporal.split(","))
     if len(temporal) != len(multiples) - 1:
-        raise UsageError(f"--set temporal={s.temporal} needs one value per halving: {len(multiples) - 1} "
+        raise SettingError(f"--set temporal={s.temporal} needs one value per halving: {len(multiples) - 1} "
                          f"for multiples={s.multiples}")
     return VAEConfig(
         base_dim=s.base, decoder_base_dim=s.base, z_dim=s.channels, dim_mult=multiples, num_res_blocks=1,
         temperal_downsample=temporal, is_residual=s.residual, patch_size=s.fold if s.fold > 1 else None,
         in_channels=3 * s.fold**2, out_channels=3 * s.fold**2, latents_mean=(0.0,) * s.channels,
-        latents_std=(1.0,) * s.channels, scale_factor_temporal=2 ** sum(temporal),
-        scale_factor_spatial=s.fold * 2 ** len(temporal),
+        latents_std=(1.0,) * s.channels,
     )
 
 
@@ -55,14 +55,19 @@ class VaeRecipe:
 
     def __init__(self, train: Clips, val: Clips, settings: VaeSettings, start: VideoVAE | None = None):
         self.settings, self.clips, self.val = settings, train, val
+        self.fingerprint = digest([clip.id for clip in train.rows])
         torch.manual_seed(settings.seed)
         self.vae = (start or VideoVAE(vae_config(settings))).to(pick_device())
         self.trained: nn.Module = self.vae
         stride = self.vae.stride
         if settings.crop % stride.height or (settings.crop_frames - 1) % stride.time:
-            raise UsageError(f"crops of {settings.crop_frames} frames of {settings.crop} pixels are off the grid of "
-                             f"{stride.time}x{stride.height}x{stride.width}; take 1 + {stride.time}k frames and a "
-                             f"multiple of {stride.height}")
+            raise SettingError(f"--set crop={settings.crop} crop_frames={settings.crop_frames} are off the grid of "
+                               f"{stride.time}x{stride.height}x{stride.width}; take 1 + {stride.time}k frames and a "
+                               f"multiple of {stride.height}")
+        shortest = min(min(train.side(index)) for index in range(len(train)))
+        if settings.crop > shortest:
+            raise SettingError(f"--set crop={settings.crop} is more than the short side of {shortest} that clips have "
+                               f"here; take a smaller crop or a larger size")
 
     def is_matrix(self, name: str, p: nn.Parameter) -> bool:
         # kernels between hidden channels; the pixel and latent ends are as thin as a dozen channels and stay with AdamW
@@ -84,9 +89,9 @@ class VaeRecipe:
             index = randint(generator, len(self.clips))
             frames = self.clips.frames(index)
             start = randint(generator, max(1, len(frames) - length + 1))
-            side = [min(self.settings.crop, size) for size in frames.shape[1:3]]
-            top, left = (randint(generator, size - c + 1) for size, c in zip(frames.shape[1:3], side, strict=True))
-            crops.append(window(frames, start, length)[:, top : top + side[0], left : left + side[1]])
+            side = self.settings.crop
+            top, left = (randint(generator, size - side + 1) for size in frames.shape[1:3])
+            crops.append(window(frames, start, length)[:, top : top + side, left : left + side])
             ids.append(self.clips.rows[index].id)
         return Crops(to_tensor(crops).to(pick_device()), ids)
 
@@ -122,7 +127,7 @@ class VaeRecipe:
 
     def export(self, folder: Path, position: Position) -> None:
         mean, std = self._statistics()
-        self.vae.config = replace(self.vae.config, latents_mean=tuple(mean.tolist()), latents_std=tuple(std.tolist()))
+        self.vae.with_statistics(mean.tolist(), std.tolist())
         save_vae(self.vae, folder, {
             "kind": "vae", "steps": position.step, "samples_seen": position.samples_seen,
             "seconds": round(position.seconds), "settings": self.settings.model_dump(), "scores": self.validate(),
@@ -154,8 +159,11 @@ class VaeRecipe:
 
 def vae_recipe(data: Path, settings: VaeSettings, source: Path | None) -> VaeRecipe:
     """Open the data, and the VAE to go on from, if any. The grid is two latent positions: what a DiT folds into one."""
+    given = settings.model_fields_set & ARCHITECTURE
+    if source and given:
+        raise SettingError(f"--set {min(given)} does not go with --from: the network in {source} has its own")
     start = load_vae(source) if source else None
-    stride = start.stride if start else VideoVAE(vae_config(settings)).stride
+    stride = (start.config if start else vae_config(settings)).stride
     grid = Stride(stride.time, 2 * stride.height, 2 * stride.width)
     train, val = open_splits(data, size=settings.size, fps=settings.fps, stride=grid)
     return VaeRecipe(train, val, settings, start)
