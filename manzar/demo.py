@@ -68,7 +68,7 @@ def run_demo(out: Path, footage: Path | None, minutes: float, say: Say) -> dict[
     with story.chapter("train the video compression network"):
         finish(train_run("vae", out / "world", out / "vae", budget["vae"], pairs=["validations=2"]))
     with story.chapter("train the diffusion transformer"):
-        pairs = ["batch=32", "validations=2"]
+        pairs = ["batch=16", "validations=2"]
         finish(train_run("dit", out / "world", out / "dit", budget["dit"], source=out / "vae", pairs=pairs))
     with story.chapter("generate from five prompts in five languages"):
         make_videos(story, "trained from scratch", out / "dit", world_prompts())

@@ -325,3 +325,13 @@ def test_other_encoders_are_refused(byte_folder: Path) -> None:
 
 def test_config_survives_json() -> None:
     assert TextConfig.from_json(SMALL.to_json()) == SMALL
+
+
+def test_a_new_encoder_tells_words_apart_by_their_letters() -> None:
+    """Each head starts at a near neighbour, so swapping two letters changes what stands around them and little else."""
+    torch.manual_seed(0)
+    encoder = TextEncoder(SMALL, ByteTokenizer())
+    with torch.no_grad():
+        (a, _), (b, _) = (encoder.embed([text]) for text in ("one red circle moves", "one rde circle moves"))
+    change = (a - b).norm(dim=-1)[0]  # (L,)
+    assert change[4:9].min() > 3 * change[14:].max()

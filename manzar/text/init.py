@@ -7,7 +7,6 @@ from torch import nn
 
 from manzar.text.config import TextConfig
 
-
 # Which neighbour each head looks at first, per layer in turn: distance of the key from the query, in bytes.
 _LOOKS = ((-1, -2, 1, 2), (-3, -4, 1, 3), (-2, -6, 2, 5))
 _PULL = 6.0  # logit of that neighbour; against a hundred others at 0 it gets four fifths of the attention
@@ -21,8 +20,8 @@ def init_weights(encoder: nn.Module, config: TextConfig) -> None:
     divided by it. The last norm has weight one, so an embedding starts with a root mean square of one.
 
     A byte says nothing by itself, and an encoder whose heads start by averaging the whole prompt has to find out that
-    neighbours make words before it can tell two words apart. So every head starts by looking at one near neighbour, the
-    layers at different ones: from the first step on, each position holds a random code of the letters around it.
+    neighbours make words before it can tell two words apart. So every head starts by looking at one near neighbour,
+    other layers at others: from the first step on, each position holds a random code of the letters around it.
     """
     layer = 0
     for name, parameter in encoder.named_parameters():
@@ -43,6 +42,6 @@ def init_weights(encoder: nn.Module, config: TextConfig) -> None:
 
 
 def _bucket(distance: int, config: TextConfig) -> int:
-    """The bucket of a short signed distance: keys ahead have the upper half, and the first quarter is one apart each."""
+    """The bucket of a short signed distance, keys ahead have the upper half, and the first quarter is one apart each."""
     half = config.relative_attention_num_buckets // 2
     return min(abs(distance), half // 2 - 1) + (half if distance > 0 else 0)

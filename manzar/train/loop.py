@@ -64,6 +64,9 @@ class Recipe(Protocol):
     def is_matrix(self, name: str, p: nn.Parameter) -> bool:
         """True for the hidden matrices, which Muon moves."""
 
+    def rate(self, name: str) -> float:
+        """A factor on a parameter's learning rate."""
+
     def batch(self, generator: torch.Generator) -> Any: ...
 
     def probe_batches(self) -> list[tuple[float, Any]]:
@@ -125,7 +128,7 @@ def train(recipe: Recipe, run: Path, budget: Budget, *, resume: bool, log: RunLo
     """
     s = recipe.settings
     optimiser = Optimiser(recipe.trained, recipe.is_matrix,
-                          muon_lr=s.muon_lr, adam_lr=s.adam_lr, weight_decay=s.weight_decay)
+                          muon_lr=s.muon_lr, adam_lr=s.adam_lr, weight_decay=s.weight_decay, rate=recipe.rate)
     ema = Ema(recipe.trained, s.ema)
     kind = f"{recipe.name} {recipe.fingerprint}"
     cost, first_look = probe(recipe, optimiser, lambda: look(recipe, ema))

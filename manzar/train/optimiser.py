@@ -70,18 +70,20 @@ class Optimiser:
     """Both optimisers as one; state is addressed by parameter name, so a checkpoint is a flat table of tensors."""
 
     def __init__(self, module: nn.Module, is_matrix: Callable[[str, nn.Parameter], bool], *,
-                 muon_lr: float, adam_lr: float, weight_decay: float):
+                 muon_lr: float, adam_lr: float, weight_decay: float, rate: Callable[[str], float] = lambda _: 1.0):
+        """is_matrix: which parameters Muon moves. rate: by parameter name, a factor on its learning rate."""
         named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
         self.names: dict[Tensor, str] = {p: name for name, p in named}
-        matrices = [p for name, p in named if is_matrix(name, p)]
-        rest = [p for name, p in named if not is_matrix(name, p)]
-        assert len(matrices) + len(rest) == len(self.names), (len(matrices), len(rest), len(self.names))
+        groups: dict[tuple[bool, float], list[nn.Parameter]] = defaultdict(list)
+        for name, p in named:
+            groups[is_matrix(name, p), rate(name)].append(p)
         self.parts: list[torch.optim.Optimizer] = []
-        if matrices:
-            self.parts.append(Muon(matrices, muon_lr, weight_decay=weight_decay))
-        if rest:
-            self.parts.append(torch.optim.AdamW(rest, adam_lr, betas=(0.9, 0.95), weight_decay=weight_decay,
-                                                foreach=True))
+        for (matrices, factor), params in groups.items():
+            if matrices:
+                self.parts.append(Muon(params, muon_lr * factor, weight_decay=weight_decay))
+            else:
+                self.parts.append(torch.optim.AdamW(params, adam_lr * factor, betas=(0.9, 0.95),
+                                                    weight_decay=weight_decay, foreach=True))
         self.base_lrs = [[group["lr"] for group in part.param_groups] for part in self.parts]
 
     def step(self, scale: float) -> None:

@@ -55,7 +55,7 @@ class VaeSettings(Settings):
 class LatentSettings(Settings):
     """What every recipe over latents shares."""
 
-    batch: int = Field(64, ge=1)
+    batch: int = Field(32, ge=1)
     frames: int = Field(17, ge=1, description="longest training clip; half of it and single frames are mixed in")
     images: float = Field(0.1, ge=0, le=1, description="share of batches that are single frames")
     languages: str = Field("all", description="comma-separated caption languages to train on; all that there are")
@@ -65,6 +65,7 @@ class LatentSettings(Settings):
     sigma_mean: float = Field(0.8, description="mean of logit σ; above 0 leans toward noise")
     sigma_std: float = Field(1.0, gt=0)
     token_shift: bool = Field(False, description="shift σ toward noise by the number of tokens, as larger sizes need")
+    text_rate: float = Field(0.05, ge=0, description="learning rate of all that reads the prompt, as a factor")
     recompute: bool = Field(False, description="recompute activations in the backward pass to save memory")
     guidance: float = Field(3.0, ge=0, description="guidance of the sample sheets; a new folder's default")
     sample_steps: int = Field(16, ge=1, description="solver steps of the sample sheets; a new folder's default")

@@ -73,6 +73,9 @@ class VaeRecipe:
         # kernels between hidden channels; the pixel and latent ends are as thin as a dozen channels and stay with AdamW
         return p.ndim >= 4 and min(p.shape[0], p.shape[1]) >= 24
 
+    def rate(self, name: str) -> float:
+        return 1.0
+
     def batch(self, generator: torch.Generator) -> Crops:
         s = self.settings
         image = torch.rand((), generator=generator).item() < s.images
