@@ -42,6 +42,6 @@ def init_weights(encoder: nn.Module, config: TextConfig) -> None:
 
 
 def _bucket(distance: int, config: TextConfig) -> int:
-    """The bucket of a short signed distance, keys ahead have the upper half, and the first quarter is one apart each."""
+    """The bucket of a short signed distance: keys ahead in the upper half, and one bucket each for the nearest."""
     half = config.relative_attention_num_buckets // 2
     return min(abs(distance), half // 2 - 1) + (half if distance > 0 else 0)
