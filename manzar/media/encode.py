@@ -20,7 +20,7 @@ from manzar.nouns import MediaError, UsageError, Video, existing, storage
 BT709 = 1  # the code of BT.709 for primaries, transfer and matrix alike (ITU-T H.273)
 LIMITED_RANGE = 1
 ENCODER_THREADS = 2  # fixed, not the machine's count: the number of threads changes the bytes that x264 writes
-# With weighted prediction x264 gave several files for the same frames (18 of 60 runs differed); without it, one.
+# With weighted prediction x264 gives several files for the same frames (18 of 60 runs); without it, seldom.
 X264_OPTIONS = {"crf": "16", "preset": "veryfast", "x264-params": "weightp=0"}
 VP9_OPTIONS = {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "0"}
 WEBP_QUALITY = 85

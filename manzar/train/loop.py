@@ -142,8 +142,8 @@ def train(recipe: Recipe, run: Path, budget: Budget, *, resume: bool, log: RunLo
     forecast = cost.forecast(budget, position, s.validations + 1 - next_look)
     log.say(str(forecast))
     if not resume:
-        log.look(position, *first_look)
         checkpoint.save(run, kind, position, recipe.trained, ema, optimiser)
+        log.look(position, *first_look)
     saved = time.monotonic()
     with interruptible() as interrupted:
         while (budget.progress(position) < 1 or position.step == 0) and not interrupted():
