@@ -26,14 +26,14 @@ from manzar.world import Scene, WorldConfig, captions, clips, render, sample_sce
 
 SHAPE = VideoShape(17, 64, 64)
 FPS = 8.0
-TRAIN_CLIPS = 1200
+TRAIN_CLIPS = 800
 # A corner of the world small enough to be learnt, roughly, in two minutes.
 PLAIN = WorldConfig(actors=(1, 1), looks=("flat",), cameras=("still",), backgrounds=("plain", "gradient"),
                     motions=("left", "right", "up", "down", "grow", "shrink"))
 UNSEEN = replace(PLAIN, looks=("pixelated",))  # what the demo's own footage shows
 FOOTAGE_FILES = 48
 MARK = ".manzar-demo"
-SHARES = {"vae": 0.24, "dit": 0.44, "tune": 0.10}  # of the minutes; the rest is rendering, generating and exporting
+SHARES = {"vae": 0.25, "dit": 0.46, "tune": 0.12}  # of the minutes; the rest is rendering, generating and exporting
 
 Say = Callable[[str], None]
 
@@ -66,9 +66,9 @@ def run_demo(out: Path, footage: Path | None, minutes: float, say: Say) -> dict[
     with story.chapter("render a world of captioned clips"):
         save_clips(clips(TRAIN_CLIPS, 0, SHAPE, FPS, PLAIN), out / "world")
     with story.chapter("train the video compression network"):
-        finish(train_run("vae", out / "world", out / "vae", budget["vae"], pairs=["validations=2"]))
+        finish(train_run("vae", out / "world", out / "vae", budget["vae"], pairs=["validations=1"]))
     with story.chapter("train the diffusion transformer"):
-        pairs = ["batch=16", "validations=2"]
+        pairs = ["batch=16", "validations=1"]
         finish(train_run("dit", out / "world", out / "dit", budget["dit"], source=out / "vae", pairs=pairs))
     with story.chapter("generate from five prompts in five languages"):
         make_videos(story, "trained from scratch", out / "dit", world_prompts())
@@ -80,7 +80,7 @@ def run_demo(out: Path, footage: Path | None, minutes: float, say: Say) -> dict[
     with story.chapter("generate what the footage shows, before tuning"):
         make_videos(story, "footage, before tuning", out / "dit", prompts)
     with story.chapter("tune on the footage"):
-        pairs = ["validations=2"]
+        pairs = ["validations=1"]
         finish(train_run("tune", out / "data", out / "tune", budget["tune"], source=out / "dit", pairs=pairs))
     with story.chapter("generate what the footage shows, after tuning"):
         make_videos(story, "footage, after tuning", out / "tune", prompts)

@@ -20,7 +20,7 @@ from manzar.train.settings import VaeSettings
 from manzar.vae import VAEConfig, VideoVAE, psnr, ssim, vae_loss
 
 ARCHITECTURE = {"base", "channels", "multiples", "temporal", "fold", "residual"}
-HELD_OUT_CLIPS = 64  # clips that validation reconstructs
+HELD_OUT_CLIPS = 32  # clips that validation reconstructs
 STATISTICS_CLIPS = 256  # clips that the latent mean and spread are measured on
 
 
