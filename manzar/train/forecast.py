@@ -33,7 +33,7 @@ class Forecast:
                 f"peak memory {self.memory_bytes / 2**30:.2f} GiB ({self.device})")
 
     def compare(self, steps: int, seconds: float) -> str:
-        """What this sitting spent, beside what was foretold."""
+        """What was spent since the forecast, beside what it said."""
         return (f"spent: {steps} steps, {clock(seconds)} in all, peak memory {peak_memory_bytes() / 2**30:.2f} GiB "
                 f"(forecast: {self.steps} steps, {clock(self.seconds)}, {self.memory_bytes / 2**30:.2f} GiB)")
 

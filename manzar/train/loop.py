@@ -140,6 +140,7 @@ def train(recipe: Recipe, run: Path, budget: Budget, *, resume: bool, log: RunLo
     budget = budget.less(2 * cost.look)
     next_look = int(budget.progress(position) * s.validations) + 1
     forecast = cost.forecast(budget, position, s.validations + 1 - next_look)
+    foretold = time.monotonic()
     log.say(str(forecast))
     if not resume:
         checkpoint.save(run, kind, position, recipe.trained, ema, optimiser)
@@ -165,7 +166,7 @@ def train(recipe: Recipe, run: Path, budget: Budget, *, resume: bool, log: RunLo
         with ema.applied():
             recipe.export(model, position)
     position.seconds = before + time.monotonic() - started
-    log.say(forecast.compare(position.step - first_step, time.monotonic() - started))
+    log.say(forecast.compare(position.step - first_step, time.monotonic() - foretold))
     return Outcome(run, model, position, forecast, peak_memory_bytes(), finished)
 
 
