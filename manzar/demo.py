@@ -33,7 +33,7 @@ PLAIN = WorldConfig(actors=(1, 1), looks=("flat",), cameras=("still",), backgrou
 UNSEEN = replace(PLAIN, looks=("pixelated",))  # what the demo's own footage shows
 FOOTAGE_FILES = 48
 MARK = ".manzar-demo"
-SHARES = {"vae": 0.25, "dit": 0.46, "tune": 0.12}  # of the minutes; the rest is rendering, generating and exporting
+SHARES = {"vae": 0.25, "dit": 0.46, "tune": 0.20}  # of the minutes; the rest is rendering, generating and exporting
 
 Say = Callable[[str], None]
 
