@@ -19,7 +19,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from manzar.dit.blocks import Block, Linear
+from manzar.dit.blocks import Block, CrossAttention, Linear
 from manzar.dit.hot import gelu, modulate
 from manzar.dit.rope import rotation
 from manzar.nouns import ModelError, ShapeError, Stride
@@ -140,7 +140,7 @@ def sinusoids(timestep: Tensor, channels: int) -> Tensor:
     return F.pad(torch.cat([angles.cos(), angles.sin()], dim=-1), (0, channels % 2))
 
 
-def ignore_padding(attention: nn.Module) -> None:
+def ignore_padding(attention: CrossAttention) -> None:
     """Start a cross-attention so that it reads the prompt and not the padding after it.
 
     The stock pipeline pads every prompt to 512 rows of zeros and attends to all of them, so a prompt of a hundred bytes
