@@ -27,7 +27,7 @@ from manzar.world import Scene, WorldConfig, captions, clips, render, sample_sce
 SHAPE = VideoShape(17, 64, 64)
 FPS = 8.0
 TRAIN_CLIPS = 800
-# A corner of the world small enough to be learnt, roughly, in two minutes.
+# A corner of the world, so that two minutes show at least its tones.
 PLAIN = WorldConfig(actors=(1, 1), looks=("flat",), cameras=("still",), backgrounds=("plain", "gradient"),
                     motions=("left", "right", "up", "down", "grow", "shrink"))
 UNSEEN = replace(PLAIN, looks=("pixelated",))  # what the demo's own footage shows
