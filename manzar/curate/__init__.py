@@ -1,19 +1,29 @@
-"""Footage to clips: shot cuts, captions, the manifest; every refusal with its reason."""
+"""Footage to clips: shot cuts, measures, captions, the manifest; every refusal with its reason."""
 
 from manzar.curate.cuts import Cut, find_cuts
-from manzar.curate.ingest import IngestSummary, ingest, save_clips
+from manzar.curate.dataset import IngestSummary, save_clips
+from manzar.curate.ingest import ingest
+from manzar.curate.limits import LIMITS, Limit, parse_limits
 from manzar.curate.manifest import read_clips, read_rejected, write_clips, write_rejected
+from manzar.curate.plan import Settings
 from manzar.curate.sheet import sheet
+from manzar.curate.survey import Survey, survey
 
 __all__ = [
+    "LIMITS",
     "Cut",
     "IngestSummary",
+    "Limit",
+    "Settings",
+    "Survey",
     "find_cuts",
     "ingest",
+    "parse_limits",
     "read_clips",
     "read_rejected",
     "save_clips",
     "sheet",
+    "survey",
     "write_clips",
     "write_rejected",
 ]

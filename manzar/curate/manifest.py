@@ -19,6 +19,7 @@ from manzar.nouns import Box, BoxTrack, Clip, DataError, Rejection, existing, st
 
 CLIPS = "clips.parquet"
 REJECTED = "rejected.parquet"
+SETTINGS = "ingest.json"  # how the last run of `manzar ingest` was set, and what it found
 
 _BOX = pa.struct([(side, pa.float64()) for side in ("x0", "y0", "x1", "y1")])
 CLIP_SCHEMA = pa.schema(
@@ -41,7 +42,14 @@ CLIP_SCHEMA = pa.schema(
     ]
 )
 REJECTED_SCHEMA = pa.schema(
-    [("path", pa.string()), ("start_s", pa.float64()), ("reason", pa.string()), ("detail", pa.string())]
+    [
+        ("path", pa.string()),
+        ("start_s", pa.float64()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("id", pa.string()),
+        ("measures", pa.map_(pa.string(), pa.float64())),
+    ]
 )
 
 
@@ -54,7 +62,10 @@ def read_clips(data: str | Path) -> list[Clip]:
 def read_rejected(data: str | Path) -> list[Rejection]:
     """What was turned away from a data set; none if the file is not there. Raises DataError if it is damaged."""
     path = existing(data, "folder") / REJECTED
-    return [Rejection(**row) for row in _read(path, REJECTED_SCHEMA)] if path.exists() else []
+    if not path.exists():
+        return []
+    rows = _read(path, REJECTED_SCHEMA)
+    return [Rejection(**{**row, "id": row["id"] or "", "measures": dict(row["measures"] or ())}) for row in rows]
 
 
 def write_clips(data: str | Path, clips: Sequence[Clip]) -> None:
@@ -64,7 +75,8 @@ def write_clips(data: str | Path, clips: Sequence[Clip]) -> None:
 
 def write_rejected(data: str | Path, rows: Sequence[Rejection]) -> None:
     """Replace rejected.parquet. Raises StorageError as `write_clips` does."""
-    _write(Path(data) / REJECTED, [asdict(row) for row in rows], REJECTED_SCHEMA)
+    records = [{**asdict(row), "measures": list(row.measures.items())} for row in rows]
+    _write(Path(data) / REJECTED, records, REJECTED_SCHEMA)
 
 
 def _row(clip: Clip) -> dict[str, Any]:
@@ -100,6 +112,9 @@ def _read(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read ({str(error).splitlines()[0]}); run `manzar ingest` again") from error
+    for name in ("id", "measures"):  # refused rows of older data sets have neither
+        if schema is REJECTED_SCHEMA and name not in table.column_names:
+            table = table.append_column(name, pa.nulls(len(table), schema.field(name).type))
     missing = [name for name in schema.names if name not in table.column_names]
     if missing:
         raise DataError(f"{path} lacks the column {missing[0]}; run `manzar ingest` again")

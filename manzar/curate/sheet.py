@@ -1,250 +1,337 @@
-"""A contact sheet: one HTML file, nothing outside it, that shows what is in a data set and what was turned away.
+"""A contact sheet: one HTML file that shows what is in a data set and what was turned away, and can be searched.
 
-Each clip is four of its frames, its captions, its measures and its split; small clips play when pointed at or tapped.
+Each clip is four of its frames, its captions, boxes, measures and split; small clips play from the page itself, larger
+ones from the data set while the page lies where it was written. The page asks no network for anything.
 """
 
 from __future__ import annotations
 
 import base64
-import html
+import json
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from itertools import chain
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from manzar import media
-from manzar.curate.ingest import VIDEO_SUFFIXES
+from manzar.curate.histograms import Bound, Example, figure, finite, nearest
 from manzar.curate.manifest import CLIPS, read_clips, read_rejected
-from manzar.nouns import BoxTrack, Clip, MediaError, Rejection, UsageError, Video, existing, storage
+from manzar.curate.page import closing, opening
+from manzar.nouns import BoxTrack, Clip, DataError, MediaError, Rejection, UsageError, Video, existing, storage
 
 if TYPE_CHECKING:
     from manzar.nouns import Frames
 
-POSTER_FRAMES = 4  # two above, two below: the poster has the shape of the clip, so the clip plays in its place
-POSTER_HEIGHT = 108  # of one frame, pixels
+POSTER_TILES = 4  # two above, two below: the poster has the shape of the clip, so the clip plays in its place
+POSTER_HEIGHTS = ((1_000, 108), (4_000, 72))  # pixels of one tile, up to so many clips; beyond, the least
+LEAST_POSTER_HEIGHT = 48
 LOOK_SECONDS = 8.0  # how much of a loose video is looked at
 LOOK_FPS = 4.0
-PLAYABLE = {".mp4": "video/mp4", ".webm": "video/webm"}
-EMBED_BYTES = 400_000  # a clip larger than this is shown as its strip only
-EMBED_TOTAL_BYTES = 12_000_000  # and so are all once the page holds this much video
-BOX_COLOURS = ((255, 90, 60), (60, 200, 255), (255, 220, 60), (120, 255, 120))
+PLAYABLE = {".mp4": "video/mp4", ".webm": "video/webm", ".gif": "image/gif", ".webp": "image/webp",
+            ".avif": "image/avif", ".apng": "image/apng"}  # fmt: skip
+EMBED_BYTES = 400_000  # a clip larger than this is not carried in the page
+EMBED_TOTAL_BYTES = 12_000_000  # nor is any once the page holds this much video
+REFUSED_TOTAL_BYTES = 8_000_000  # posters of what was turned away: the examples at the limits first
+TRACK_STEPS = 60  # boxes of a track that the page holds, at most; it draws those between
+BATCH = 32  # clips whose posters are made at once
 
 
-def sheet(targets: Sequence[Path], out: Path) -> Path:
+@dataclass
+class _Found:
+    """Everything the page is to show."""
+
+    clips: list[tuple[Clip, Path]] = field(default_factory=list)
+    refused: list[tuple[Rejection, Path | None]] = field(default_factory=list)  # with its poster, if there is one
+    bounds: set[Bound] = field(default_factory=set)
+    where: str | None = None
+    asked: int = 0  # clips the condition was asked of
+
+
+def sheet(targets: Sequence[Path], out: Path, *, where: str | None = None) -> Path:
     """Write the contact sheet of data sets, folders of videos and videos to `out` and return its path.
 
-    Raises UsageError for a target that does not exist or holds no video, StorageError for a full disk. A video that
-    cannot be read is listed with the reason.
+    where: show only the clips of the data sets that meet this condition (see manzar.curate.query).
+    Raises UsageError for a target that does not exist or holds no video and for a condition that cannot be asked,
+    DataError for a damaged data set, StorageError for a full disk. A video that cannot be read is listed with its
+    reason.
     """
     if not targets:
         raise UsageError("nothing to show was named; give a data set, a folder of videos or a video")
     if Path(out).is_dir():
         raise UsageError(f"{out} is a folder; name a file, such as {Path(out) / 'sheet.html'}")
-    clips: list[tuple[Clip, Path]] = []
-    rejected: list[Rejection] = []
+    found = _Found(where=where)
     for target in map(Path, targets):
-        found, turned_away = _contents(existing(target))
-        clips += found
-        rejected += turned_away
+        _look(existing(target), found)
     title = ", ".join(Path(target).name or str(target) for target in targets)
     out = Path(out)
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     with storage(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with open(temporary, "w", encoding="utf-8") as file:
-                file.writelines(_page(title, clips, rejected))  # card by card: the page may be large
+            with open(temporary, "w", encoding="utf-8", errors="replace") as file:
+                file.writelines(_page(title, found, out.parent))  # clip by clip: the page may be large
             temporary.replace(out)
         finally:
             temporary.unlink(missing_ok=True)
     return out
 
 
-def _contents(target: Path) -> tuple[list[tuple[Clip, Path]], list[Rejection]]:
-    """Clips with their files, and rejections: from the manifest of a data set, or made up for loose videos."""
+def _look(target: Path, found: _Found) -> None:
+    """Add what `target` holds: the manifest of a data set, or entries made up for loose videos."""
     if target.is_dir() and (target / CLIPS).exists():
-        return [(clip, target / clip.path) for clip in read_clips(target)], read_rejected(target)
+        clips = read_clips(target)
+        found.asked += len(clips)
+        if found.where is None:
+            found.refused += [(row, _refused_poster(target, row)) for row in read_rejected(target)]
+            found.bounds |= _bounds(target / "ingest.json")
+        else:
+            from manzar.curate import query  # DuckDB is loaded only where a question is asked
+
+            met = set(query.where(target, found.where))
+            clips = [clip for clip in clips if clip.id in met]
+        found.clips += [(clip, target / clip.path) for clip in clips]
+        return
     paths = [target]
-    if target.is_dir():
-        paths = sorted(path for path in target.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
+    if target.is_dir() and not media.is_image_folder(target):
+        paths = sorted(path for path in target.rglob("*") if _is_video(path))
         if not paths:
             raise UsageError(f"{target} holds neither a data set ({CLIPS}) nor a video; name one that does")
-    clips: list[tuple[Clip, Path]] = []
-    rejected: list[Rejection] = []
+    if found.where is not None:
+        raise UsageError(
+            f"{found.where!r} can only be asked of a data set, and {target} is none; `manzar ingest` makes one"
+        )
     for path in paths:
         try:
-            header = media.probe(path)
+            found.clips.append((_loose(path), path))
         except MediaError as error:
-            rejected.append(Rejection(path.as_posix(), 0.0, "unreadable", str(error)))
-            continue
-        clip = Clip(
-            id=path.name,
-            path=path.as_posix(),
-            source=path.as_posix(),
-            start_s=0.0,
-            end_s=header.seconds or 0.0,
-            width=header.width,
-            height=header.height,
-            fps=header.fps,
-            frames=header.frames or 0,
-        )
-        clips.append((clip, path))
-    return clips, rejected
+            found.refused.append((Rejection(path.as_posix(), 0.0, "unreadable", str(error)), None))
 
 
-def _page(title: str, clips: Sequence[tuple[Clip, Path]], rejected: Sequence[Rejection]) -> Iterator[str]:
-    seconds = sum(clip.end_s - clip.start_s for clip, _ in clips)
-    held_out = sum(clip.split == "val" for clip, _ in clips)
-    silent = sum(not clip.captions for clip, _ in clips)
-    languages = sorted(set(chain.from_iterable(clip.captions for clip, _ in clips)))
-    facts = [f"{len(clips)} clips", f"{seconds / 60:.1f} min", f"{held_out} held out", f"{silent} without caption"]
-    facts += [f"captions: {', '.join(languages)}"] * bool(languages) + [f"{len(rejected)} turned away"]
-    yield _HEAD.replace("{title}", html.escape(title))
-    yield f"<header><h1>{html.escape(title)}</h1><p>{html.escape(' · '.join(facts))}</p></header>\n<main>\n"
-    room = EMBED_TOTAL_BYTES
-    for clip, path in clips:
-        card, spent = _card(clip, path, room)
-        room -= spent
-        yield card
-    yield "</main>\n"
-    if rejected:
-        yield "<section><h2>Turned away</h2><table><tr><th>file</th><th>at</th><th>reason</th><th>detail</th></tr>\n"
-        for row in rejected:
-            cells = (row.path, f"{row.start_s:.2f} s", row.reason, row.detail)
-            yield "<tr>" + "".join(f'<td dir="auto">{html.escape(cell)}</td>' for cell in cells) + "</tr>\n"
-        yield "</table></section>\n"
-    yield _TAIL
+def _is_video(path: Path) -> bool:
+    if path.is_dir():
+        return bool(media.is_image_folder(path))
+    return path.suffix.lower() in media.SUFFIXES
 
 
-def _card(clip: Clip, path: Path, room: int) -> tuple[str, int]:
-    """One clip as HTML, and how many bytes of video it took of the `room` left."""
-    try:
-        poster = _poster(clip, path)
-    except (MediaError, UsageError) as error:
-        return f'<article><p class="bad">{html.escape(str(error))}</p></article>\n', 0
-    strip = base64.b64encode(media.jpeg(poster, quality=64)).decode()
-    size = path.stat().st_size
-    kind = PLAYABLE.get(path.suffix.lower())
-    video, spent = "", 0
-    if kind is not None and size <= min(EMBED_BYTES, room):
-        data = base64.b64encode(path.read_bytes()).decode()
-        video = f'<video muted loop playsinline preload="none" src="data:{kind};base64,{data}"></video>'
-        spent = size
-    captions = "".join(
-        f'<p class="caption" dir="auto" lang="{html.escape(language)}"><b>{html.escape(language)}</b> '
-        f"{html.escape(text)}</p>"
-        for language, text in clip.captions.items()
-    )
-    length = f"{clip.start_s:.2f}–{clip.end_s:.2f} s"
-    facts = [
-        length,
-        f"{clip.width}×{clip.height}",
-        f"{clip.fps:g} fps",
-        *([f"{clip.frames} frames"] * bool(clip.frames)),
-    ]
-    facts += [f"{name} {value:.3g}" for name, value in clip.measures.items()] + [clip.licence] * bool(clip.licence)
-    chip = f'<span class="chip {clip.split}">{clip.split}</span>'
-    alt = html.escape(next(iter(clip.captions.values()), "no caption"))
-    area = f'width="{poster.shape[1]}" height="{poster.shape[0]}"'
-    card = (
-        f'<article><div class="frame" tabindex="0"><img {area} loading="lazy" alt="{alt}" '
-        f'src="data:image/jpeg;base64,{strip}">'
-        f"{video}{'<i>play</i>' * bool(video)}</div>"
-        f"{captions or '<p class=none>no caption: this clip trains unconditionally</p>'}"
-        f'<p class="facts">{chip} {html.escape(" · ".join(facts))}</p>'
-        f'<p class="source" dir="auto">{html.escape(clip.source)}</p></article>\n'
-    )
-    return card, spent
-
-
-def _poster(clip: Clip, path: Path) -> Frames:
-    """Four frames in reading order, uint8 (2h, 2w, 3), with the boxes of the clip drawn in."""
+def _loose(path: Path) -> Clip:
     header = media.probe(path)
-    scale = POSTER_HEIGHT / header.height
-    size = (max(2, round(header.width * scale)), POSTER_HEIGHT)
-    fps = min(LOOK_FPS, header.fps) if not clip.tracks else None
-    video = media.read(path, end_s=LOOK_SECONDS, fps=fps, size=size)
-    if clip.tracks:
-        drawn = [_with_boxes(frame, clip.tracks, index) for index, frame in enumerate(video.frames)]
-        video = replace(video, frames=np.stack(drawn))
-    picks = np.linspace(0, len(video.frames) - 1, POSTER_FRAMES).round().astype(int)
-    rows = [media.strip(Video(video.frames[pair], video.fps), 2) for pair in (picks[:2], picks[2:])]
-    return np.concatenate(rows, axis=0)
+    return Clip(
+        id=path.name,
+        path=path.as_posix(),
+        source=path.as_posix(),
+        start_s=0.0,
+        end_s=header.seconds or 0.0,
+        width=header.width,
+        height=header.height,
+        fps=header.fps,
+        frames=header.frames or 0,
+    )
 
 
-def _with_boxes(frame: Frames, tracks: Sequence[BoxTrack], index: int) -> Frames:
-    picture = Image.fromarray(frame)
-    pen = ImageDraw.Draw(picture)
-    for number, track in enumerate(tracks):
-        box = track.boxes[index] if index < len(track.boxes) else None
-        if box is not None:
-            corners = (box.x0 * picture.width, box.y0 * picture.height, box.x1 * picture.width, box.y1 * picture.height)
-            pen.rectangle(corners, outline=BOX_COLOURS[number % len(BOX_COLOURS)], width=2)
-    return np.asarray(picture)
+def _bounds(path: Path) -> set[Bound]:
+    """The limits that a data set was made with, from its ingest.json; none where it has none."""
+    if not path.exists():
+        return set()
+    found: set[Bound] = set()
+    try:
+        for measure, (low, high) in json.loads(path.read_text(encoding="utf-8")).get("limits", {}).items():
+            found |= {Bound(measure, "low", float(low))} if low is not None else set()
+            found |= {Bound(measure, "high", float(high))} if high is not None else set()
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is damaged ({error}); run `manzar ingest` again") from error
+    return found
 
 
-_HEAD = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-:root { color-scheme: light dark;
-  --ground: #f5f4f0; --card: #fff; --ink: #1c1b19; --soft: #6c6a64; --line: #dedbd3; --accent: #0f766e; }
-@media (prefers-color-scheme: dark) {
-  :root { --ground: #161614; --card: #201f1d; --ink: #eceae4; --soft: #9b988f; --line: #34322e; --accent: #5eead4; }
-}
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--ground); color: var(--ink);
-  font: 15px/1.5 system-ui, "Noto Sans", "Noto Nastaliq Urdu", sans-serif; }
-header, main, section { max-width: 1480px; margin: 0 auto; padding: 0 16px; }
-header { padding-top: 28px; }
-h1 { font-size: 22px; margin: 0; overflow-wrap: anywhere; }
-header p, .facts, .source, .none { color: var(--soft); font-size: 13px; }
-header p { margin: 4px 0 20px; }
-main { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); gap: 16px; }
-article { background: var(--card); border: 1px solid var(--line); border-radius: 10px; overflow: hidden;
-  padding-bottom: 10px; min-width: 0; }
-article p { margin: 6px 12px 0; }
-.frame { position: relative; background: #000; outline-offset: -3px; }
-.frame img { width: 100%; height: auto; max-height: 420px; object-fit: contain; display: block; }
-.frame video { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: contain;
-  background: #000; visibility: hidden; }
-.frame.on video { visibility: visible; }
-.frame i { position: absolute; right: 8px; bottom: 8px; font: 12px system-ui; color: #fff;
-  background: #0009; padding: 1px 8px; border-radius: 9px; }
-.frame.on i { display: none; }
-.caption { overflow-wrap: anywhere; }
-.caption:lang(ur) { line-height: 1.9; }
-.caption b { font: 600 11px system-ui; color: var(--accent); text-transform: uppercase;
-  margin-inline-end: 4px; unicode-bidi: isolate; }
-.chip { border: 1px solid var(--line); border-radius: 9px; padding: 0 8px; }
-.chip.val { border-color: var(--accent); color: var(--accent); }
-.source { overflow-wrap: anywhere; }
-.bad { color: #c2410c; }
-section { padding-bottom: 32px; overflow-x: auto; }
-h2 { font-size: 17px; margin: 28px 0 8px; }
-table { border-collapse: collapse; width: 100%; font-size: 13px; }
-th, td { text-align: start; vertical-align: top; padding: 5px 10px 5px 0;
-  border-top: 1px solid var(--line); overflow-wrap: anywhere; }
-th { color: var(--soft); font-weight: 500; }
-td:nth-child(2) { white-space: nowrap; }
-</style></head><body>
-"""
+def _refused_poster(data: Path, row: Rejection) -> Path | None:
+    if not row.id or Path(row.id).name != row.id:
+        return None
+    path = data / "refused" / f"{row.id}.jpg"
+    return path if path.is_file() else None
 
-_TAIL = """<script>
-for (const frame of document.querySelectorAll(".frame")) {
-  const video = frame.querySelector("video");
-  if (!video) continue;
-  const play = () => { frame.classList.add("on"); video.play().catch(() => frame.classList.remove("on")); };
-  const stop = () => { frame.classList.remove("on"); video.pause(); };
-  frame.addEventListener("pointerenter", (event) => { if (event.pointerType === "mouse") play(); });
-  frame.addEventListener("pointerleave", (event) => { if (event.pointerType === "mouse") stop(); });
-  frame.addEventListener("click", () => frame.classList.contains("on") ? stop() : play());
-  frame.addEventListener("keydown", (event) => { if (event.key === "Enter") frame.click(); });
-}
-</script></body></html>
-"""
+
+def _page(title: str, found: _Found, home: Path) -> Iterator[str]:
+    """The page in pieces: header, figures, pictures and videos as text that is read when shown, then the index."""
+    kept = [(clip.measures, f"p{n}", clip.id) for n, (clip, _) in enumerate(found.clips)]
+    away = [(row.measures, f"r{n}", f"{row.path}: {row.detail}") for n, (row, _) in enumerate(found.refused)]
+    figures, wanted = _figures(kept, away, found.bounds)
+    yield opening(title, found.where, _totals(found), figures)
+    entries = []
+    room = EMBED_TOTAL_BYTES
+    for number, ((clip, path), poster) in enumerate(zip(found.clips, _posters(found.clips), strict=True)):
+        entry = _entry(clip, path, home)
+        if isinstance(poster, str):
+            entry["note"] = poster
+        else:
+            entry |= {"area": list(poster.area), "tiles": poster.seconds}
+            yield _held(f"p{number}", poster.data)
+            size = path.stat().st_size if path.is_file() and entry["kind"] else 0
+            if 0 < size <= min(EMBED_BYTES, room):
+                room -= size
+                yield _held(f"v{number}", path.read_bytes())
+        if clip.tracks:
+            yield f'<script type="application/json" id="t{number}">{_json(_boxes(clip))}</script>\n'
+        entries.append(entry)
+    for number, picture in _refused_pictures(found.refused, wanted).items():
+        yield _held(f"r{number}", picture)
+    refused = [
+        {"path": row.path, "start": row.start_s, "reason": row.reason, "detail": row.detail, "measures": _whole(row)}
+        for row, _ in found.refused
+    ]
+    yield f'<script type="application/json" id="index">{_json({"clips": entries, "away": refused})}</script>\n'
+    yield closing()
+
+
+def _figures(
+    kept: Sequence[tuple[Any, str, str]], away: Sequence[tuple[Any, str, str]], bounds: set[Bound]
+) -> tuple[list[str], list[str]]:
+    """A figure for each measure in the order of its first mention, and the ids of the refused pictures they show."""
+    figures, wanted = [], []
+    for measure in dict.fromkeys(name for measures, _, _ in (*kept, *away) for name in measures):
+        inside, outside = (
+            [Example(m[measure], picture, name) for m, picture, name in side if finite(m.get(measure))]
+            for side in (kept, away)
+        )
+        if not inside and not outside:
+            continue
+        own = sorted((bound for bound in bounds if bound.measure == measure), key=lambda bound: bound.value)
+        figures.append(figure(measure, inside, outside, own))
+        wanted += [entry.picture for bound in own for entry in nearest(bound, outside, kept=False)]
+    return figures, wanted
+
+
+def _totals(found: _Found) -> dict[str, list[tuple[str, str]]]:
+    """What the header says: how much there is, by size, language and licence."""
+    clips = [clip for clip, _ in found.clips]
+    seconds, tracked = sum(_seconds(clip) for clip in clips), sum(bool(clip.tracks) for clip in clips)
+    languages = Counter(language for clip in clips for language in clip.captions)
+    return {
+        "": [
+            ("clips", f"{len(clips):,}" if found.where is None else f"{len(clips):,} of {found.asked:,}"),
+            ("length", f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.1f} s"),
+            ("held out", f"{sum(clip.split == 'val' for clip in clips):,}"),
+            ("without caption", f"{sum(not clip.captions for clip in clips):,}"),
+            *([("with boxes", f"{tracked:,}")] * bool(tracked)),
+            *([("turned away", f"{len(found.refused):,}")] * bool(found.refused)),
+        ],
+        "sizes": _most(Counter(f"{clip.width}×{clip.height}" for clip in clips)),
+        "languages": _most(languages),
+        "licences": _most(Counter(clip.licence for clip in clips if clip.licence)),
+    }
+
+
+def _most(counts: Counter[str], most: int = 8) -> list[tuple[str, str]]:
+    rows = [(name, f"{count:,}") for name, count in counts.most_common(most)]
+    rest = counts.total() - sum(count for _, count in counts.most_common(most))
+    return rows + [(f"{len(counts) - len(rows)} more", f"{rest:,}")] * bool(rest)
+
+
+def _entry(clip: Clip, path: Path, home: Path) -> dict[str, Any]:
+    """One clip as the page's script reads it. `file` is where it lies as seen from the page, "" if nowhere."""
+    try:
+        file = quote(Path(os.path.relpath(path, home)).as_posix(), errors="surrogateescape")
+    except ValueError:  # another drive
+        file = ""
+    kind = PLAYABLE.get(path.suffix.lower(), "")
+    return {
+        "id": clip.id,
+        "source": clip.source,
+        "start": clip.start_s,
+        "end": clip.end_s,
+        "seconds": _seconds(clip),
+        "width": clip.width,
+        "height": clip.height,
+        "fps": clip.fps,
+        "frames": clip.frames,
+        "captions": dict(clip.captions),
+        "measures": _whole(clip),
+        "licence": clip.licence,
+        "split": clip.split,
+        "kind": kind,
+        "file": file if kind else "",
+        "tracks": [track.name for track in clip.tracks],
+    }
+
+
+def _seconds(clip: Clip) -> float:
+    return clip.frames / clip.fps if clip.frames and clip.fps else clip.end_s - clip.start_s
+
+
+def _whole(row: Clip | Rejection) -> dict[str, float]:
+    return {name: value for name, value in row.measures.items() if finite(value)}
+
+
+def _boxes(clip: Clip) -> dict[str, Any]:
+    """Every `step`-th box of each track, corners in thousandths; null where the object is out of view."""
+    step = max(1, -(-max(len(track.boxes) for track in clip.tracks) // TRACK_STEPS))
+
+    def thinned(track: BoxTrack) -> list[list[int] | None]:
+        return [None if box is None else [round(1000 * side) for side in box.as_list()] for box in track.boxes[::step]]
+
+    return {"step": step, "tracks": [thinned(track) for track in clip.tracks]}
+
+
+@dataclass(frozen=True)
+class _Poster:
+    """JPEG bytes, the size of one tile in pixels, and the second of the clip that each tile shows."""
+
+    data: bytes
+    area: tuple[int, int]
+    seconds: list[float]
+
+
+def _posters(clips: Sequence[tuple[Clip, Path]]) -> Iterator[_Poster | str]:
+    """A poster for each clip in turn, or why there is none; decoding leaves Python's lock, so threads are enough."""
+    height = next((pixels for most, pixels in POSTER_HEIGHTS if len(clips) <= most), LEAST_POSTER_HEIGHT)
+    paths = (path for _, path in clips)
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        while batch := list(islice(paths, BATCH)):
+            yield from pool.map(lambda path: _poster(path, height), batch)
+
+
+def _poster(path: Path, height: int) -> _Poster | str:
+    try:
+        header = media.probe(path)
+        size = (max(2, round(header.width * height / header.height)), height)
+        video = media.read(path, end_s=LOOK_SECONDS, fps=min(LOOK_FPS, header.fps), size=size)
+    except (MediaError, UsageError) as error:
+        return str(error)
+    if len(video.frames) < POSTER_TILES:
+        return _Poster(media.jpeg(video.frames[0], quality=64), size, [0.0])
+    picks = np.linspace(0, len(video.frames) - 1, POSTER_TILES).round().astype(int)
+    rows: list[Frames] = [media.strip(Video(video.frames[pair], video.fps), 2) for pair in (picks[:2], picks[2:])]
+    return _Poster(media.jpeg(np.concatenate(rows), quality=64), size, [round(pick / video.fps, 3) for pick in picks])
+
+
+def _refused_pictures(refused: Sequence[tuple[Rejection, Path | None]], wanted: Iterable[str]) -> dict[int, bytes]:
+    """Posters by row, as many as there is room for: the wanted first, then some of every reason in turn."""
+    turns: Counter[str] = Counter()
+    order = []
+    for number, (row, _) in enumerate(refused):
+        order.append((turns[row.reason], number))
+        turns[row.reason] += 1
+    first = [int(name[1:]) for name in wanted]
+    pictures: dict[int, bytes] = {}
+    room = REFUSED_TOTAL_BYTES
+    for number in dict.fromkeys([*first, *(number for _, number in sorted(order))]):
+        path = refused[number][1]
+        if path is not None and path.stat().st_size <= room:
+            pictures[number] = path.read_bytes()
+            room -= len(pictures[number])
+    return pictures
+
+
+def _held(name: str, data: bytes) -> str:
+    """Bytes that the page holds as inert text until a card needs them."""
+    return f'<script type="text/plain" id="{name}">{base64.b64encode(data).decode()}</script>\n'
+
+
+def _json(value: object) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

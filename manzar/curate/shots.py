@@ -1,183 +1,314 @@
-"""One file of footage to its clips: cut at shot changes, split into pieces, normalised, measured, written.
+"""One file of footage to its clips: scanned, divided, and each piece cropped, measured and written.
 
-Two passes over the file. The first finds the cuts and the clock; the second decodes at the size wanted and holds one
-clip at a time. What cannot be used is returned as a row with the reason.
+Two passes over the file. The first reduces every picture to a few numbers; the second decodes at the size wanted and
+holds one clip at a time. A file whose pictures all fit in memory is decoded once and passed over there. What is found
+out goes into the journal at once, so that no work is done twice.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from manzar import media
-from manzar.curate.cuts import Steps, cuts_of, measure_steps
-from manzar.curate.measures import content_id, difference_hash, measures
-from manzar.media.decode import end_of, resample, true_fps
-from manzar.nouns import Clip, MediaError, Rejection, UsageError, Video
+from manzar.curate.duplicates import signature
+from manzar.curate.journal import Journal
+from manzar.curate.limits import Limit, refusal
+from manzar.curate.measures import bars, content_id, measures
+from manzar.curate.plan import Settings, Span, fit, plan
+from manzar.curate.scan import THUMBNAIL, Scan, scan_pictures
+from manzar.curate.workers import Beat
+from manzar.nouns import Clip, DataError, MediaError, Rejection, Video, storage
 
 if TYPE_CHECKING:
     from manzar.nouns import Frames
 
 CLIPS_FOLDER = "clips"
-LEAST_SIDE = 16
-SHORTFALL = 0.9  # a file that yields less than this share of its declared length has lost a part
-SHORTFALL_SECONDS = 0.5
-ROUNDING = 1e-6  # seconds
+REFUSED_FOLDER = "refused"
+POSTER_SIDE = 384
+FACE_SECONDS = 0.5  # how often faces are looked for when they are counted
+BLUR_SECONDS = 0.1  # and when missing one would show a face
+SCAN_SHARE = 0.3  # of the work on a file, for the progress line
+HELD_BYTES = 1 << 30  # of decoded pictures: a minute or two at the usual sizes
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How footage is cut and normalised. fps None keeps each file's own rate; max_side in pixels."""
+class FileTask:
+    """What a worker is to do with one file. again: keys of spans whose clip is to be written though it is known."""
 
-    min_seconds: float
-    max_seconds: float
-    fps: float | None
-    max_side: int
-
-    def __post_init__(self) -> None:
-        if not 0 < self.min_seconds <= self.max_seconds:
-            raise UsageError(
-                f"clips of {self.min_seconds} to {self.max_seconds} seconds cannot be cut; "
-                "the least must be above 0 and not above the most"
-            )
-        if self.fps is not None and not 0 < self.fps <= 240:
-            raise UsageError(f"{self.fps} frames per second cannot be written; choose a rate above 0 and up to 240")
-        if self.max_side < LEAST_SIDE:
-            raise UsageError(f"a longest side of {self.max_side} pixels is too small; choose {LEAST_SIDE} or more")
+    path: Path
+    name: str
+    digest: str
+    out: Path
+    settings: Settings
+    limits: Mapping[str, Limit]
+    again: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
-class _Span:
-    """A piece of one shot, in seconds, and the pictures of the file that make its frames."""
+class Piece:
+    """A measured piece of footage. crop: (x0, y0, x1, y1) in [0, 1], the part of the picture that the clip shows."""
 
-    start_s: float
-    end_s: float
-    picks: tuple[int, ...]
+    key: str
+    clip: Clip
+    crop: tuple[float, float, float, float]
 
 
-def clip_file(path: Path, source: str, settings: Settings, out: Path) -> tuple[list[Clip], list[Rejection]]:
-    """The clips of one file, written under `out`, and what was turned away from it. `source` is its name in the rows.
+@dataclass(frozen=True)
+class Outcome:
+    """What one file gave: pieces, whether or not they will be kept, and rows for the parts that gave none."""
+
+    pieces: tuple[Piece, ...]
+    rejections: tuple[Rejection, ...]
+
+
+def clip_file(task: FileTask, beat: Beat) -> Outcome:
+    """The pieces of one file. Those within the limits are written to clips/, of the others a poster to refused/.
 
     Raises StorageError if the disk is full; a damaged or unreadable file is a row, not an error.
     """
+    journal = Journal(task.out, task.digest)
+    held = _Held()
     try:
-        header = media.probe(path)
-        steps = measure_steps(path)
-    except MediaError as error:
-        return [], [Rejection(source, 0.0, "unreadable", str(error))]
-    fps = true_fps(steps.times, header.fps)
-    spans, refused = _plan(steps, fps, source, settings)
-    refused += _losses(steps, fps, header, source)
-    clips: list[Clip] = []
-    size = _fit(header.width, header.height, settings.max_side)
+        spans, refused = _spans(task, journal, held, beat)
+    except (MediaError, MemoryError) as error:
+        journal.put("unreadable", str(error) or "more memory is asked for than a file may have")
+        return _unreadable(task.name, journal)
+    todo = [span for span in spans if journal.get(span.key(task.settings)) is None
+            or span.key(task.settings) in task.again]  # fmt: skip
     try:
-        for span, video in _cut_out(path, spans, size, settings.fps or fps):
-            clips.append(store_clip(video, Clip("", "", source, span.start_s, span.end_s, 0, 0, 0.0, 0), out))
-    except MediaError as error:  # the file reads differently the second time: a failing disk, or someone writes to it
-        refused += [Rejection(source, span.start_s, "damaged", str(error)) for span in spans[len(clips) :]]
-    return clips, refused
+        for span, video in _cut_out(task, todo, journal, held, beat):
+            piece, shown = make_piece(span, video, task.settings)
+            if refusal(piece.clip.measures, task.limits) is None:
+                _write_clip(shown, task.out / piece.clip.path)
+            else:
+                save_poster(shown, task.out, piece.clip.id)
+            journal.put(piece.key, {"clip": asdict(piece.clip), "crop": piece.crop})
+    except (MediaError, MemoryError) as error:  # it reads differently the second time: a failing disk, or a writer
+        refused = [*refused, *(Rejection(task.name, span.start_s, "damaged", str(error)) for span in todo
+                               if journal.get(span.key(task.settings)) is None)]  # fmt: skip
+    return _outcome(task.name, spans, refused, task.settings, journal)
 
 
-def store_clip(video: Video, about: Clip, out: Path) -> Clip:
-    """Write clips/<id>.mp4 under `out` and return `about` with everything that follows from the frames filled in."""
+def recall(task: FileTask) -> Outcome | None:
+    """What `clip_file` would return, if the journal has all of it."""
+    journal = Journal(task.out, task.digest)
+    if journal.get("unreadable") is not None:
+        return _unreadable(task.name, journal)
+    scanned, header = _recalled_scan(journal, task.settings)
+    if scanned is None or header is None:
+        return None
+    spans, refused = plan(scanned, header, task.name, task.settings)
+    if any(journal.get(span.key(task.settings)) is None for span in spans):
+        return None
+    return _outcome(task.name, spans, refused, task.settings, journal)
+
+
+def picks_of(task: FileTask) -> tuple[media.Probe, dict[str, Span], tuple[float, ...]]:
+    """Header, spans by key, and the time of every picture of a file that the journal knows."""
+    scanned, header = _recalled_scan(Journal(task.out, task.digest), task.settings)
+    assert scanned is not None and header is not None, f"{task.name} has not been scanned"
+    spans, _ = plan(scanned, header, task.name, task.settings)
+    return header, {span.key(task.settings): span for span in spans}, tuple(float(time) for time in scanned.times)
+
+
+def make_piece(span: Span, video: Video, settings: Settings) -> tuple[Piece, Video]:
+    """Crop, blur and measure the frames of one span; the piece and the video that shows it."""
+    height, width = video.frames.shape[1:3]
+    x0, y0, x1, y1 = bars(video) if settings.bars == "crop" else (0, 0, width, height)
+    share = 1 - (x1 - x0) * (y1 - y0) / (width * height)
+    if share > 0:
+        video = Video(np.ascontiguousarray(video.frames[:, y0:y1, x0:x1]), video.fps)
+    about = Clip("", "", "", span.start_s, span.end_s, 0, 0, 0.0, 0)
+    found = dict(measures(video))
+    if settings.bars == "crop":
+        found["bars"] = round(share, 4)
+    if settings.faces == "blur":
+        from manzar.curate.faces import blur, find_faces
+
+        tracks = find_faces(video, every_s=BLUR_SECONDS)
+        found["faces"] = float(len(tracks))
+        video = blur(video, tracks)
+    piece = Piece(
+        span.key(settings),
+        describe(video, replace(about, measures=found)),
+        (x0 / width, y0 / height, x1 / width, y1 / height),
+    )
+    return piece, video
+
+
+def describe(video: Video, about: Clip) -> Clip:
+    """`about` with everything that follows from the frames filled in; what it holds already stays."""
     identity = content_id(video)
-    relative = f"{CLIPS_FOLDER}/{identity}.mp4"
-    if not (out / relative).exists():  # written whole or not at all, and named by its content
-        media.write(video, out / relative)
-    return Clip(
+    return replace(
+        about,
         id=identity,
-        path=relative,
-        source=about.source,
-        start_s=about.start_s,
-        end_s=about.end_s,
+        path=f"{CLIPS_FOLDER}/{identity}.mp4",
         width=video.shape.width,
         height=video.shape.height,
         fps=video.fps,
         frames=video.shape.frames,
-        captions=about.captions,
-        tracks=about.tracks,
-        measures={**measures(video), **about.measures},
-        phash=about.phash or difference_hash(video),
-        licence=about.licence,
-        split=about.split,
+        measures=about.measures or measures(video),
+        phash=about.phash or signature(video),
     )
 
 
-def _plan(steps: Steps, fps: float, source: str, settings: Settings) -> tuple[list[_Span], list[Rejection]]:
-    """Shots between cuts, each divided evenly into pieces no longer than the most."""
-    bounds = [0, *(cut.frame for cut in cuts_of(steps)), len(steps.times)]
-    ends_s = [*steps.times, end_of(steps.times, fps)]
-    rate = settings.fps or fps
-    spans: list[_Span] = []
-    refused: list[Rejection] = []
-    for first, after in pairwise(bounds):
-        start_s, end_s = ends_s[first], ends_s[after]
-        for piece_start, piece_end in _pieces(start_s, end_s, settings):
-            length = piece_end - piece_start
-            if length < settings.min_seconds - ROUNDING:
-                detail = f"a shot of {length:.2f} s; at least {settings.min_seconds:g} s is needed"
-                refused.append(Rejection(source, round(piece_start, 6), "too short", detail))
-                continue
-            count = max(1, round(length * rate))
-            picks = resample(steps.times[first:after], piece_start, rate, count, fps)
-            spans.append(_Span(round(piece_start, 6), round(piece_end, 6), tuple(first + index for index in picks)))
-    return spans, refused
+def store_clip(video: Video, about: Clip, out: Path) -> Clip:
+    """Write clips/<id>.mp4 under `out` and return its row."""
+    clip = describe(video, about)
+    _write_clip(video, out / clip.path)
+    return clip
 
 
-def _pieces(start_s: float, end_s: float, settings: Settings) -> list[tuple[float, float]]:
-    """Even pieces; where those would fall below the least, whole ones of the most and a rest that is turned away."""
-    length = end_s - start_s
-    count = max(1, math.ceil((length - ROUNDING) / settings.max_seconds))
-    if count == 1 or length / count >= settings.min_seconds:
-        marks = [start_s + length * index / count for index in range(count + 1)]
-    else:
-        marks = [start_s + settings.max_seconds * index for index in range(count)] + [end_s]
-    return list(pairwise(marks))
+def save_poster(video: Video, out: Path, identity: str) -> None:
+    """One picture of a clip that is turned away, refused/<id>.jpg, for people to look at."""
+    path = out / REFUSED_FOLDER / f"{identity}.jpg"
+    if not path.exists():
+        with storage(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_suffix(".tmp")
+            temporary.write_bytes(media.jpeg(_small(video.frames[len(video.frames) // 2]), quality=70))
+            temporary.replace(path)
 
 
-def _losses(steps: Steps, fps: float, header: media.Probe, source: str) -> list[Rejection]:
-    """A row for the part of a file that could not be decoded."""
-    end_s = end_of(steps.times, fps)
-    if steps.damage:
-        return [Rejection(source, round(end_s, 6), "damaged", steps.damage)]
-    declared = header.seconds or 0.0
-    if end_s < declared * SHORTFALL and end_s < declared - SHORTFALL_SECONDS:
-        detail = f"{len(steps.times)} frames survive: {end_s:.2f} s of the {declared:.2f} s that the header says"
-        return [Rejection(source, round(end_s, 6), "incomplete", detail)]
-    return []
+def _write_clip(video: Video, path: Path) -> None:
+    if not path.exists():  # written whole or not at all, and named by its content
+        media.write(video, path, quick=True)
 
 
-def _fit(width: int, height: int, max_side: int) -> tuple[int, int]:
-    """The largest even (width, height) of the same shape within `max_side`; small pictures are never enlarged."""
-    scale = min(1.0, max_side / max(width, height))
-
-    def even(side: int) -> int:
-        return min(max_side - max_side % 2, max(2, 2 * round(side * scale / 2)))
-
-    return even(width), even(height)
+def _small(frame: Frames) -> Frames:
+    step = -(-max(frame.shape[:2]) // POSTER_SIDE)
+    return np.ascontiguousarray(frame[::step, ::step])
 
 
-def _cut_out(path: Path, spans: list[_Span], size: tuple[int, int], fps: float) -> Iterator[tuple[_Span, Video]]:
+class _Held:
+    """The pictures of a file in memory, all of them or none."""
+
+    def __init__(self) -> None:
+        self.pictures: list[Frames] | None = None
+
+    def passing(self, shown: Iterable[tuple[float, Frames]]) -> Iterator[tuple[float, Frames]]:
+        """Hand on what is shown, and hold it; if it grows out of bounds, against what its header said, let it go."""
+        self.pictures = []
+        for seconds, picture in shown:
+            if self.pictures is not None:
+                self.pictures.append(picture)
+                if len(self.pictures) * picture.nbytes > HELD_BYTES:
+                    self.pictures = None
+            yield seconds, picture
+
+
+def _spans(task: FileTask, journal: Journal, held: _Held, beat: Beat) -> tuple[list[Span], list[Rejection]]:
+    scanned, header = _recalled_scan(journal, task.settings)
+    if scanned is None or header is None:
+        header = media.probe(task.path)
+        expected = header.frames or (header.seconds or 0.0) * header.fps or 1.0
+        size = _size_to_hold(header, task.settings)
+        shown = media.frames(task.path, size=size or THUMBNAIL)
+        scanned = scan_pictures(
+            held.passing(shown) if size is not None else shown,
+            lambda done: beat(SCAN_SHARE * min(1.0, done / expected)),
+        )
+        _save_scan(scanned, _scan_file(journal, header, task.settings))
+        journal.put("probe", asdict(header))
+    return plan(scanned, header, task.name, task.settings)
+
+
+def _size_to_hold(header: media.Probe, settings: Settings) -> tuple[int, int] | None:
+    """The size of the clips, if by the header all pictures fit in memory at that size."""
+    width, height = fit(header.width, header.height, settings.max_side)
+    frames = header.frames or (header.seconds or 0.0) * header.fps
+    return (width, height) if 0 < frames * width * height * 3 <= HELD_BYTES else None
+
+
+def _scan_file(journal: Journal, header: media.Probe, settings: Settings) -> Path:
+    """Scans of different sizes differ in the last digit, so each size has its own: what a run gives must not depend on
+    the runs before it."""
+    size = _size_to_hold(header, settings)
+    return journal.scan if size is None else journal.scan.with_stem(f"{journal.scan.stem}-{size[0]}x{size[1]}")
+
+
+def _save_scan(scanned: Scan, path: Path) -> None:
+    with storage(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}")
+        scanned.save(temporary)
+        temporary.replace(path)
+
+
+def _recalled_scan(journal: Journal, settings: Settings) -> tuple[Scan | None, media.Probe | None]:
+    known = journal.get("probe")
+    try:
+        if known is not None:
+            header = media.Probe(**known)
+            return Scan.load(_scan_file(journal, header, settings)), header
+    except (DataError, TypeError):  # of an older version, torn, or of another size
+        pass
+    return None, None
+
+
+def _outcome(
+    name: str, spans: Sequence[Span], refused: Sequence[Rejection], settings: Settings, journal: Journal
+) -> Outcome:
+    pieces = []
+    for span in spans:
+        record = journal.get(span.key(settings))
+        if record is not None:
+            clip = Clip(**{**record["clip"], "source": name, "tracks": ()})
+            pieces.append(Piece(span.key(settings), clip, tuple(record["crop"])))
+    return Outcome(tuple(pieces), tuple(refused))
+
+
+def _unreadable(name: str, journal: Journal) -> Outcome:
+    return Outcome((), (Rejection(name, 0.0, "unreadable", str(journal.get("unreadable"))),))
+
+
+def _cut_out(
+    task: FileTask, spans: Sequence[Span], journal: Journal, held: _Held, beat: Beat
+) -> Iterator[tuple[Span, Video]]:
     """Each span with its frames, in order; decoding stops after the last picture needed."""
+    if not spans:
+        return
+    header = journal.get("probe")
+    last = spans[-1].picks[-1]
+    size = fit(header["width"], header["height"], task.settings.max_side)
     pending = iter(spans)
-    span = next(pending, None)
-    held: dict[int, Frames] = {}
-    for index, (_, picture) in enumerate(media.frames(path, size=size)):
+    span: Span | None = next(pending)
+    near: dict[int, Frames] = {}
+    shown = held.pictures or (picture for _, picture in media.frames(task.path, size=size))
+    for index, picture in enumerate(shown):
         if span is None:
             return
+        if index % 20 == 0:
+            beat(SCAN_SHARE + (1 - SCAN_SHARE) * index / max(1, last))
         if span.picks[0] <= index <= span.picks[-1]:
-            held[index] = picture
+            near[index] = picture
         while span is not None and index >= span.picks[-1]:
-            yield span, Video(np.stack([held[pick] for pick in span.picks]), fps)
+            yield span, Video(np.stack([near[pick] for pick in span.picks]), span.fps)
             following = next(pending, None)
             keep = following.picks[0] if following is not None else index + 1
-            held = {i: kept for i, kept in held.items() if i >= keep}
+            near = {i: kept for i, kept in near.items() if i >= keep}
             span = following
     if span is not None:
-        raise MediaError(f"{path}: the pictures ended before {span.end_s:.2f} s on the second reading")
+        raise MediaError(f"{task.path}: the pictures ended before {span.end_s:.2f} s on the second reading")
+
+
+def find_extras(task: tuple[Path, bool, bool], beat: Beat) -> dict[str, Any]:
+    """Of a written clip: how many faces it shows, and the objects that move in it. task: (file, faces, tracks)."""
+    path, faces, tracks = task
+    video = media.read(path)
+    found: dict[str, Any] = {}
+    if faces:
+        from manzar.curate.faces import find_faces
+
+        found["faces"] = len(find_faces(video, every_s=FACE_SECONDS))
+        beat(0.5)
+    if tracks:
+        from manzar.curate.tracks import object_tracks
+
+        found["tracks"] = [asdict(track) for track in object_tracks(video)]
+    return found

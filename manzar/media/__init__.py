@@ -1,7 +1,20 @@
 """Video files in and out: `read(path)` gives frames as a viewer shows them, `write(video, path)` a file that plays."""
 
-from manzar.media.decode import Probe, frames, probe, read
+from manzar.media.decode import Probe, frames, picture, probe, read
 from manzar.media.encode import write
-from manzar.media.pictures import jpeg, strip
+from manzar.media.kinds import SUFFIXES, is_image_folder
+from manzar.media.pictures import jpeg, strip, thumbnail
 
-__all__ = ["Probe", "frames", "jpeg", "probe", "read", "strip", "write"]
+__all__ = [
+    "SUFFIXES",
+    "Probe",
+    "frames",
+    "is_image_folder",
+    "jpeg",
+    "picture",
+    "probe",
+    "read",
+    "strip",
+    "thumbnail",
+    "write",
+]

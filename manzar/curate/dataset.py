@@ -1,0 +1,125 @@
+"""The folder of a data set as a whole: who may write it, how it is replaced, what is cleared away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from manzar import media
+from manzar.curate.captions import CaptionReport
+from manzar.curate.journal import only_one
+from manzar.curate.manifest import CLIPS, REJECTED, SETTINGS, read_clips, read_rejected, write_clips, write_rejected
+from manzar.curate.shots import CLIPS_FOLDER, REFUSED_FOLDER, save_poster, store_clip
+from manzar.curate.splits import held_out, with_split
+from manzar.nouns import Clip, Progress, Rejection, UsageError, Video, existing
+
+
+@dataclass(frozen=True)
+class IngestSummary:
+    """What a data set holds after a run: clips and refusals of the footage named in this run, wall-clock seconds."""
+
+    out: Path
+    clips: int
+    rejected: int
+    seconds: float
+    clip_seconds: float = 0.0
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    shapes: Mapping[str, int] = field(default_factory=dict)
+    captions: CaptionReport | None = None
+
+    def text(self) -> str:
+        """For people: what came of the footage, line by line."""
+        minutes = self.clip_seconds / 60
+        lines = [f"{self.clips} clips, {minutes:.1f} minutes in all, in {self.out} ({self.seconds:.1f} s)"]
+        if self.shapes:
+            shapes = [f"{shape} {count}" for shape, count in self.shapes.items()]
+            more = f" and {len(shapes) - 6} more" if len(shapes) > 6 else ""
+            lines.append("shapes: " + ", ".join(shapes[:6]) + more)
+        if self.reasons:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in self.reasons.items())
+            lines.append(f"turned away: {reasons} (rejected.parquet says where and why)")
+        if self.captions is not None:
+            lines += self.captions.lines()
+        return "\n".join([*lines, f"look at it: manzar show {self.out}"])
+
+
+def save_clips(
+    pairs: Iterable[tuple[Video, Clip]],
+    out: Path,
+    total: int = 0,
+    report: Progress | None = None,
+) -> IngestSummary:
+    """Make a data set of videos that come with their captions, tracks and truth; `total` is for `report` alone.
+
+    `id`, `path`, sizes, measures and the split are filled in; about 8 % of the clips go to "val", each on its own,
+    unless some come with "val" already. Clips of other sources that `out` holds stay.
+    """
+    begun = time.monotonic()
+    out = output_folder(out)
+    with only_one(out):
+        clips: list[Clip] = []
+        for video, about in pairs:
+            clips.append(store_clip(video, about, out))
+            if report is not None:
+                report(len(clips), total, "")
+        if not clips:
+            raise UsageError(f"no clips were given for {out}; at least one is needed")
+        clips, repeated = without_repeats(clips)
+        if all(clip.split == "train" for clip in clips):
+            names = {clip.id for clip in clips}
+            val = held_out(names, len(names))
+            clips = [with_split(clip, clip.id in val) for clip in clips]
+        before = read_clips(out) if (out / CLIPS).exists() else []
+        touched, ids = {clip.source for clip in clips}, {clip.id for clip in clips}
+        kept = [clip for clip in before if clip.source not in touched and clip.id not in ids]
+        kept_rows = [row for row in read_rejected(out) if row.path not in touched] if before else []
+        publish(out, [*kept, *clips], [*kept_rows, *repeated])
+    return IngestSummary(out, len(clips), len(repeated), time.monotonic() - begun)
+
+
+def output_folder(out: Path) -> Path:
+    out = Path(out)
+    if out.exists():
+        existing(out, "folder")
+        visible = {entry.name for entry in out.iterdir() if not entry.name.startswith(".")}  # the journal is hidden
+        if not (out / CLIPS).exists() and visible - {CLIPS_FOLDER, REFUSED_FOLDER, REJECTED, SETTINGS}:
+            raise UsageError(f"{out} holds other things and is no data set; choose a new or empty folder for --out")
+        if (out / CLIPS).exists():
+            read_clips(out)  # a damaged manifest is named before an hour of work, not after it
+    return out
+
+
+def without_repeats(clips: Sequence[Clip]) -> tuple[list[Clip], list[Rejection]]:
+    first: dict[str, Clip] = {}
+    repeated: list[Rejection] = []
+    for clip in clips:
+        if clip.id in first:
+            detail = f"the same frames as {first[clip.id].source} at {first[clip.id].start_s:.2f} s"
+            repeated.append(Rejection(clip.source, clip.start_s, "duplicate", detail))
+        else:
+            first[clip.id] = clip
+    return list(first.values()), repeated
+
+
+def turned_away(clip: Clip, reason: str, detail: str) -> Rejection:
+    return Rejection(clip.source, clip.start_s, reason, detail, clip.id, clip.measures)
+
+
+def publish(out: Path, clips: Sequence[Clip], rejections: Sequence[Rejection]) -> None:
+    """Write both tables, then clear away the files that no row names."""
+    for row in rejections:
+        path = out / CLIPS_FOLDER / f"{row.id}.mp4"
+        if row.id and path.exists() and not (out / REFUSED_FOLDER / f"{row.id}.jpg").exists():
+            save_poster(media.read(path, max_frames=1), out, row.id)
+    write_rejected(out, sorted(rejections, key=lambda row: (row.path, row.start_s, row.reason, row.detail)))
+    write_clips(out, sorted(clips, key=lambda clip: (clip.source, clip.start_s, clip.id)))
+    _clear(out / CLIPS_FOLDER, {clip.id for clip in clips})
+    _clear(out / REFUSED_FOLDER, {row.id for row in rejections})
+
+
+def _clear(folder: Path, named: set[str]) -> None:
+    for path in folder.iterdir() if folder.exists() else ():
+        if path.stem not in named:
+            path.unlink()
