@@ -58,8 +58,8 @@ def find_duplicates(clips: Sequence[Clip]) -> dict[str, tuple[str, str]]:
     """The clips to turn away: {id: (id of the clip that stays, why in words)}. Independent of the order of `clips`.
 
     A clip that is half shown or more by a longer one goes; of clips that show each other the best stays: the most
-    pixels, then the longest, colour before grey, the one most like the rest (a logo makes a copy less so), the first
-    path. Pieces of one source that do not overlap go only if they move and are nearly identical.
+    pixels, then the longest, colour before grey, the one most like the rest (a logo makes a copy less so), the
+    crispest, the first path. Pieces of one source that do not overlap go only if they move and are nearly identical.
     Clips without a readable `phash` are left alone.
     """
     clips = sorted(clips, key=lambda clip: (clip.source, clip.start_s, clip.id))
@@ -75,9 +75,9 @@ def find_duplicates(clips: Sequence[Clip]) -> dict[str, tuple[str, str]]:
 
 def _cells(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
     """One picture, (H, W, 3), as the mean luma (BT.601) of 8 x 8 cells: (64,), 0..255."""
+    if min(frame.shape[:2]) > CELLS:  # in bytes first, which is fast; every pixel counts, or fine texture would shimmer
+        frame = np.asarray(cv2.resize(frame, (CELLS, CELLS), interpolation=cv2.INTER_AREA), np.uint8)
     grey = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY)
-    if min(grey.shape) > CELLS:  # in bytes first, which is fast; every pixel counts, or fine texture would shimmer
-        grey = cv2.resize(grey, (CELLS, CELLS), interpolation=cv2.INTER_AREA)
     small = cv2.resize(grey.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     return np.asarray(small, dtype=np.float32).ravel()
 
@@ -128,8 +128,9 @@ def _preference(i: int, clips: Sequence[Clip], neighbours: Mapping[int, Mapping[
     """Sort key, the best clip first; `i` itself is the order of source, start and id."""
     clip = clips[i]
     likeness = float(np.mean([edge.match.still for edge in neighbours[i].values()]))
+    crisp = clip.measures.get("sharpness", 0.0)  # of two alike the one that a codec took less from
     grey = clip.measures.get("colour", 100.0) <= GREY
-    return (-clip.width * clip.height, -round(_seconds(clip), 1), float(grey), -round(likeness, 1), i)
+    return (-clip.width * clip.height, -round(_seconds(clip), 1), float(grey), -round(likeness, 1), -round(crisp, 2), i)
 
 
 def _last(i: int, away: Mapping[int, int]) -> int:

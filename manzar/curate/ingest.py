@@ -26,7 +26,7 @@ from manzar.curate.journal import only_one, write_json
 from manzar.curate.limits import LIMITS, Limit, refusal
 from manzar.curate.manifest import CLIPS, SETTINGS, read_clips, read_rejected
 from manzar.curate.plan import Settings
-from manzar.curate.shots import FileTask, Outcome, clip_file, recall
+from manzar.curate.shots import HELD_BYTES, FileTask, Outcome, clip_file, recall
 from manzar.curate.splits import assign_splits
 from manzar.curate.workers import PATIENCE_S, Lost, run_tasks
 from manzar.nouns import Clip, Progress, Rejection, UsageError
@@ -102,7 +102,7 @@ def _workers(settings: Settings, wanted: int | None) -> int:
     except (AttributeError, ValueError, OSError):
         return max(1, cores)
     clip = settings.max_seconds * (settings.fps or 30.0) * settings.max_side**2 * 0.6 * PIXEL_BYTES
-    return max(1, min(cores, int(memory / (clip + 500 * MEGABYTE))))
+    return max(1, min(cores, int(memory / (clip + HELD_BYTES + 500 * MEGABYTE))))
 
 
 def _outcomes(tasks: Sequence[FileTask], crew: int, report: Progress | None) -> Iterator[Outcome]:

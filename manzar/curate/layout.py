@@ -59,12 +59,17 @@ def _seams(pictures: NDArray[np.uint8]) -> float:
     width = pictures.shape[2]
     lines, slack = _steady_lines(pictures), max(1, round(SEAM_SLACK * width))
 
-    def seam(place: float) -> float:
+    def seam(place: float) -> tuple[int, float]:
         first = round(place) - slack
         column = first + int(lines[first : first + 2 * slack + 1].argmax())
-        return max(0.0, float(lines[column])) * _strangers(pictures, column)
+        return column, max(0.0, float(lines[column]))
 
-    return max(min(seam(width * k / count) for k in range(1, count)) for count in range(2, 6))
+    best = 0.0
+    for count in range(2, 6):
+        seams = [seam(width * k / count) for k in range(1, count)]
+        if min(line for _, line in seams) > best:  # else it cannot win, and most footage is done here
+            best = max(best, min(line * _strangers(pictures, column) for column, line in seams))
+    return best
 
 
 def _steady_lines(pictures: NDArray[np.uint8]) -> Field:

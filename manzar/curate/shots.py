@@ -33,7 +33,7 @@ POSTER_SIDE = 384
 FACE_SECONDS = 0.5  # how often faces are looked for when they are counted
 BLUR_SECONDS = 0.1  # and when missing one would show a face
 SCAN_SHARE = 0.3  # of the work on a file, for the progress line
-HELD_BYTES = 1 << 30  # of decoded pictures: a minute or two at the usual sizes
+HELD_BYTES = 2 << 30  # of decoded pictures: two minutes or three at the usual sizes
 
 
 @dataclass(frozen=True)
