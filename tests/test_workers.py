@@ -29,6 +29,8 @@ def treacherous(task: str, beat: Beat) -> str:
         for _ in range(8):
             time.sleep(0.25)
             beat(0.5)
+    if task == "bug":
+        return str([][1])
     if task == "full":
         raise StorageError("the disk is full")
     if task == "greedy":
@@ -51,11 +53,12 @@ def test_beats_are_told() -> None:
 
 
 def test_a_death_and_a_hang_cost_themselves_alone() -> None:
-    tasks = ["a", "die", "hang", "slow", "leave", "b"]
+    tasks = ["a", "die", "hang", "slow", "leave", "b", "bug"]
     found = dict(run_tasks(treacherous, tasks, workers=2, patience_s=1.5))
     assert [found[index] for index in (0, 3, 5)] == ["a", "slow", "b"]
     assert found[1] == Lost("the decoder's process died (SIGSEGV)")
     assert found[2] == Lost("no progress for 1.5 s; given up")
+    assert found[6] == Lost("an unforeseen IndexError: list index out of range")
     assert found[4] == Lost("the decoder's process ended early (exit code 3)")
 
 

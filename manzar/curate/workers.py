@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+from manzar.nouns import ManzarError
+
 Beat = Callable[[float], None]  # what a task calls to say that it gets on, and how far it is, 0 to 1
 
 PATIENCE_S = 30.0  # silence after which a worker is held to hang
@@ -35,7 +37,7 @@ _LENGTH = 8  # bytes of the length that stands before each pickle
 
 @dataclass(frozen=True)
 class Lost:
-    """What came of a task whose process died or hung."""
+    """What came of a task whose process died, hung or met an error that nobody foresaw."""
 
     reason: str
 
@@ -60,8 +62,9 @@ def run_tasks(
 ) -> Iterator[tuple[int, Any]]:
     """(index, function(task, beat)) for every task, in the order in which they are done; `Lost` for one that was not.
 
-    function: of the top level of a module; it calls `beat(share done)` at least every `patience_s` seconds. An error it
-    raises stops all and is raised here. on_beat: told the index of a task and the share of it that is done.
+    function: of the top level of a module; it calls `beat(share done)` at least every `patience_s` seconds. A
+    ManzarError it raises stops all and is raised here; any other error costs its task. on_beat: told the index of a
+    task and the share of it that is done.
     """
     pending = iter(range(len(tasks)))
     events: _Events = queue.Queue()
@@ -215,9 +218,10 @@ def serve() -> None:
             answer: tuple[bool, Any] = (True, getattr(importlib.import_module(module), name)(task, beat))
         except BrokenPipeError:
             return  # the parent is gone
-        except Exception as error:
-            error.__traceback__ = None
+        except ManzarError as error:
             answer = (False, error)
+        except Exception as error:  # nobody foresaw it: it may be this file's doing, and the others must not pay
+            answer = (True, Lost(f"an unforeseen {type(error).__name__}: {error}"))
         out.write(_ANSWER)
         _send(out, answer)
 

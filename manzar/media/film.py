@@ -209,6 +209,8 @@ class Film:
             if other is not stream:
                 other.discard = Discard.all
         context = stream.codec_context
+        if context is None:
+            raise MediaError(f"{self.path}: its pictures are in a codec that cannot be decoded here; 0 frames survive")
         if context.width * context.height > MOST_PIXELS:
             raise MediaError(f"{self.path}: {context.width}x{context.height} is {TOO_LARGE}; 0 frames survive")
         context.options = {"max_pixels": str(MOST_PIXELS)}
