@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 
 from manzar import media
-from manzar.curate.cuts import find_cuts
+from manzar.curate.cuts.find import find_cuts
 from manzar.nouns import Video
 
 MONTAGES = ("montage_droid_200.mp4", "montage_mixed_hard.mp4", "montage_mixed_soft.mp4")

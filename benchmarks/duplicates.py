@@ -29,9 +29,9 @@ import cv2
 import numpy as np
 
 from manzar import media
-from manzar.curate.cuts import find_cuts
-from manzar.curate.duplicates import find_duplicates, signature
-from manzar.curate.films import Films, candidates
+from manzar.curate.cuts.find import find_cuts
+from manzar.curate.duplicates.films import Films, candidates
+from manzar.curate.duplicates.find import find_duplicates, signature
 from manzar.nouns import Clip, MediaError, Video
 
 MAX_SIDE = 512

@@ -26,8 +26,8 @@ import cv2
 import numpy as np
 
 from manzar import media
-from manzar.curate.face_detector import FaceDetector
-from manzar.curate.faces import blur, covered_boxes, face_mask, find_faces
+from manzar.curate.objects.face_detector import FaceDetector
+from manzar.curate.objects.faces import blur, covered_boxes, face_mask, find_faces
 from manzar.nouns import Box, BoxTrack, Video
 
 LABELS = Path(__file__).resolve().parents[1] / "tests" / "data" / "faces.csv"

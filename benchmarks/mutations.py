@@ -20,7 +20,7 @@ from statistics import median
 import mutations
 import numpy as np
 
-from manzar.curate.limits import LIMITS
+from manzar.curate.measures.limits import LIMITS
 from manzar.curate.plan import Settings
 from manzar.curate.shots import FileTask, Outcome, clip_file
 from manzar.curate.workers import Beat, Lost, run_tasks

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from manzar.curate.tracks import object_tracks
+from manzar.curate.objects.tracks import object_tracks
 from manzar.nouns import Box, BoxTrack, Video, VideoShape
 from manzar.world import WorldConfig, clips, sample_scene
 

@@ -18,7 +18,7 @@ import typer
 from manzar.nouns import LANGUAGES, ManzarError, Progress, UsageError, existing
 
 if TYPE_CHECKING:
-    from manzar.curate.captioner import Captioner
+    from manzar.curate.captions.endpoint import Captioner
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Train, steer and run your own video-generation model.")
@@ -176,8 +176,8 @@ def caption(
     as_json: Json = False,
 ) -> None:
     """Captions for the clips that lack one, by a vision-language model; it may be stopped and run again."""
-    from manzar.curate.caption_run import caption_clips, lacking
-    from manzar.curate.languages import asked_languages
+    from manzar.curate.captions.languages import asked_languages
+    from manzar.curate.captions.run import caption_clips, lacking
 
     asked = asked_languages(languages)
     if dry_run:
@@ -281,12 +281,12 @@ def demo(
 def captioner(endpoint: str | None, model: str, local: Path | None) -> Iterator[Captioner]:
     """A captioner behind an address or in a folder."""
     if local is not None:
-        from manzar.curate.local_captioner import LocalCaptioner
+        from manzar.curate.captions.local import LocalCaptioner
         from manzar.device import pick_device
 
         yield LocalCaptioner(local, device=str(pick_device()))
     else:
-        from manzar.curate.captioner import EndpointCaptioner
+        from manzar.curate.captions.endpoint import EndpointCaptioner
 
         assert endpoint is not None, "neither an address nor a folder"
         if not model:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from manzar.curate.annotations import SourceTracks, read_tracks, tracks_beside
+from manzar.curate.objects.annotations import SourceTracks, read_tracks, tracks_beside
 from manzar.nouns import Box, DataError, UsageError
 
 

@@ -21,9 +21,9 @@ import pytest
 from PIL import Image
 
 from manzar import media
-from manzar.curate.answers import Captioned, CaptionError, question, read_answer, schema
-from manzar.curate.caption_run import CAPTIONS, apply_captions, caption_clips, lacking, pictures_of
-from manzar.curate.captioner import EndpointCaptioner
+from manzar.curate.captions.answers import Captioned, CaptionError, question, read_answer, schema
+from manzar.curate.captions.endpoint import EndpointCaptioner
+from manzar.curate.captions.run import CAPTIONS, apply_captions, caption_clips, lacking, pictures_of
 from manzar.curate.manifest import read_clips, write_clips
 from manzar.nouns import Clip, DataError, Frames, MediaError, ModelError, UsageError, Video
 
@@ -341,8 +341,8 @@ def test_a_run_that_is_killed_outright_pays_for_no_clip_twice(tmp_path: Path, se
         return completion(said(GOOD))
 
     server.script = script
-    code = ("import sys; from pathlib import Path; from manzar.curate.caption_run import caption_clips; "
-            "from manzar.curate.captioner import EndpointCaptioner; "
+    code = ("import sys; from pathlib import Path; from manzar.curate.captions.run import caption_clips; "
+            "from manzar.curate.captions.endpoint import EndpointCaptioner; "
             "caption_clips(Path(sys.argv[1]), EndpointCaptioner(sys.argv[2], 'm'), languages=['en'], workers=1)")
     with subprocess.Popen([sys.executable, "-c", code, str(data), server.url]) as process:
         while len(server.bodies) < 4 and process.poll() is None:
@@ -443,7 +443,7 @@ def tiny_model(folder: Path) -> Path:
 
 
 def test_a_local_model_captions(tmp_path: Path) -> None:
-    from manzar.curate.local_captioner import LocalCaptioner
+    from manzar.curate.captions.local import LocalCaptioner
 
     captioner = LocalCaptioner(tiny_model(tmp_path / "tiny-eye"), max_tokens=12)
     assert captioner.name == "tiny-eye"
@@ -462,7 +462,7 @@ def test_a_local_model_captions(tmp_path: Path) -> None:
 
 
 def test_folders_that_are_no_model_are_named(tmp_path: Path) -> None:
-    from manzar.curate.local_captioner import LocalCaptioner
+    from manzar.curate.captions.local import LocalCaptioner
 
     with pytest.raises(UsageError, match="no such folder"):
         LocalCaptioner(tmp_path / "none")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from manzar.curate.captions import CaptionTable, captions_for, missing, read_table, texts_beside
-from manzar.curate.languages import asked_languages, clean, contradiction, detect_language, language_code
+from manzar.curate.captions.languages import asked_languages, clean, contradiction, detect_language, language_code
+from manzar.curate.captions.read import CaptionTable, captions_for, missing, read_table, texts_beside
 from manzar.nouns import Clip, DataError, UsageError
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

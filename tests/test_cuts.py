@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from manzar import media
-from manzar.curate.cuts import Cut, cuts_of, find_cuts
-from manzar.curate.scan import Scan, scan
+from manzar.curate.cuts.find import Cut, cuts_of, find_cuts
+from manzar.curate.cuts.scan import Scan, scan
 from manzar.nouns import DataError, MediaError, UsageError, Video
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "clips" / "good"

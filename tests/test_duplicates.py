@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from manzar import media
-from manzar.curate.duplicates import find_duplicates, signature
-from manzar.curate.films import CELLS, Films, candidates
+from manzar.curate.duplicates.films import CELLS, Films, candidates
+from manzar.curate.duplicates.find import find_duplicates, signature
 from manzar.nouns import Clip, Video
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 pytest.importorskip("cv2")
 
 from manzar import media
-from manzar.curate import face_detector, faces
-from manzar.curate.face_detector import FaceDetector
-from manzar.curate.faces import blur, face_mask, find_faces
+from manzar.curate.objects import face_detector, faces
+from manzar.curate.objects.face_detector import FaceDetector
+from manzar.curate.objects.faces import blur, face_mask, find_faces
 from manzar.nouns import Box, BoxTrack, UsageError, Video
 
 CLIPS = Path(__file__).resolve().parents[2] / "shared" / "clips" / "good"

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from manzar import curate, media
+from manzar.curate.cuts.scan import scan
 from manzar.curate.journal import only_one
-from manzar.curate.limits import LIMITS
+from manzar.curate.measures.limits import LIMITS
 from manzar.curate.plan import Settings, plan
-from manzar.curate.scan import scan
 from manzar.curate.shots import FileTask, clip_file, recall
 from manzar.curate.splits import assign_splits
 from manzar.media import encode

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from manzar import media
-from manzar.curate.limits import LIMITS, REASONS, Limit, parse_limits, refusal
-from manzar.curate.measures import bars, content_id, frozen_ends, measures
+from manzar.curate.measures.clip import bars, content_id, frozen_ends, measures
+from manzar.curate.measures.limits import LIMITS, REASONS, Limit, parse_limits, refusal
 from manzar.nouns import UsageError, Video
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from manzar.curate.manifest import write_clips
-from manzar.curate.query import where
+from manzar.curate.sheet.query import where
 from manzar.nouns import Box, BoxTrack, Clip, DataError, UsageError
 
 

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from manzar import media
-from manzar.curate.histograms import EXAMPLES, Bound, Example, figure, nearest, scale
 from manzar.curate.manifest import write_clips, write_rejected
-from manzar.curate.sheet import sheet
+from manzar.curate.sheet.histograms import EXAMPLES, Bound, Example, figure, nearest, scale
+from manzar.curate.sheet.sheet import sheet
 from manzar.nouns import Box, BoxTrack, Clip, DataError, Rejection, UsageError, Video
 
-room = importlib.import_module("manzar.curate.sheet")  # the function of that name hides it in the package
+room = importlib.import_module("manzar.curate.sheet.sheet")  # the function of that name hides it in the package
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FRAMES = 24
 NASTY = '</script><script>alert("x")</script>'

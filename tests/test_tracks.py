@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from manzar.curate.backdrop import separate
-from manzar.curate.camera import camera_path
-from manzar.curate.tracks import object_tracks
+from manzar.curate.objects.backdrop import separate
+from manzar.curate.objects.camera import camera_path
+from manzar.curate.objects.tracks import object_tracks
 from manzar.nouns import Box, BoxTrack, Video
 from manzar.world import clips
 

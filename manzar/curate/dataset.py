@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from manzar import media
-from manzar.curate.captions import CaptionReport
+from manzar.curate.captions.read import CaptionReport
 from manzar.curate.journal import only_one
 from manzar.curate.manifest import CLIPS, REJECTED, SETTINGS, read_clips, read_rejected, write_clips, write_rejected
 from manzar.curate.shots import CLIPS_FOLDER, REFUSED_FOLDER, save_poster, store_clip

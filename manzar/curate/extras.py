@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from manzar.curate.annotations import Annotations, tracks_beside
 from manzar.curate.dataset import turned_away
 from manzar.curate.footage import Source
 from manzar.curate.journal import Journal
+from manzar.curate.objects.annotations import Annotations, tracks_beside
 from manzar.curate.plan import Settings
 from manzar.curate.shots import FileTask, Outcome, Piece, find_extras, picks_of
 from manzar.curate.workers import Lost, run_tasks

@@ -15,16 +15,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from manzar.curate.annotations import read_tracks
-from manzar.curate.caption_run import apply_captions
-from manzar.curate.captions import CaptionTable, captions_for, missing, read_table, texts_beside
+from manzar.curate.captions.read import CaptionTable, captions_for, missing, read_table, texts_beside
+from manzar.curate.captions.run import apply_captions
 from manzar.curate.dataset import IngestSummary, output_folder, publish, turned_away, without_repeats
-from manzar.curate.duplicates import find_duplicates
+from manzar.curate.duplicates.find import find_duplicates
 from manzar.curate.extras import with_extras, with_tracks
 from manzar.curate.footage import distinct, find_footage
 from manzar.curate.journal import only_one, write_json
-from manzar.curate.limits import LIMITS, Limit, refusal
 from manzar.curate.manifest import CLIPS, SETTINGS, read_clips, read_rejected
+from manzar.curate.measures.limits import LIMITS, Limit, refusal
+from manzar.curate.objects.annotations import read_tracks
 from manzar.curate.plan import Settings
 from manzar.curate.shots import HELD_BYTES, FileTask, Outcome, clip_file, recall
 from manzar.curate.splits import assign_splits

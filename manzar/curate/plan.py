@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from manzar import media
-from manzar.curate.cuts import cuts_of
-from manzar.curate.measures import frozen_ends
-from manzar.curate.scan import Scan
+from manzar.curate.cuts.find import cuts_of
+from manzar.curate.cuts.scan import Scan
+from manzar.curate.measures.clip import frozen_ends
 from manzar.media.decode import end_of, resample, true_fps
 from manzar.nouns import Rejection, UsageError
 

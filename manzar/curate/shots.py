@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from manzar import media
-from manzar.curate.duplicates import signature
+from manzar.curate.cuts.scan import THUMBNAIL, Scan, scan_pictures
+from manzar.curate.duplicates.find import signature
 from manzar.curate.journal import Journal
-from manzar.curate.limits import Limit, refusal
-from manzar.curate.measures import bars, content_id, measures
+from manzar.curate.measures.clip import bars, content_id, measures
+from manzar.curate.measures.limits import Limit, refusal
 from manzar.curate.plan import Settings, Span, fit, plan
-from manzar.curate.scan import THUMBNAIL, Scan, scan_pictures
 from manzar.curate.workers import Beat
 from manzar.nouns import Clip, DataError, MediaError, Rejection, Video, storage
 
@@ -128,7 +128,7 @@ def make_piece(span: Span, video: Video, settings: Settings) -> tuple[Piece, Vid
     if settings.bars == "crop":
         found["bars"] = round(share, 4)
     if settings.faces == "blur":
-        from manzar.curate.faces import blur, find_faces
+        from manzar.curate.objects.faces import blur, find_faces
 
         tracks = find_faces(video, every_s=BLUR_SECONDS)
         found["faces"] = float(len(tracks))
@@ -303,12 +303,12 @@ def find_extras(task: tuple[Path, bool, bool], beat: Beat) -> dict[str, Any]:
     video = media.read(path)
     found: dict[str, Any] = {}
     if faces:
-        from manzar.curate.faces import find_faces
+        from manzar.curate.objects.faces import find_faces
 
         found["faces"] = len(find_faces(video, every_s=FACE_SECONDS))
         beat(0.5)
     if tracks:
-        from manzar.curate.tracks import object_tracks
+        from manzar.curate.objects.tracks import object_tracks
 
         found["tracks"] = [asdict(track) for track in object_tracks(video)]
     return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from manzar import media
-from manzar.curate.captions import CaptionTable, captions_for, read_table, texts_beside
+from manzar.curate.captions.read import CaptionTable, captions_for, read_table, texts_beside
 from manzar.curate.dataset import output_folder
 from manzar.curate.footage import find_footage
 from manzar.nouns import ManzarError, Progress, Rejection

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from manzar import media
-from manzar.curate.answers import Captioned, CaptionError, question, read_answer, schema
+from manzar.curate.captions.answers import Captioned, CaptionError, question, read_answer, schema
 from manzar.nouns import Frames, UsageError
 
 if TYPE_CHECKING:

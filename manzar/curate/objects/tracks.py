@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from manzar.curate.backdrop import VISIBLE, Array, Bytes, Layers, Mask, opened, separate
-from manzar.curate.camera import Matrix
+from manzar.curate.objects.backdrop import VISIBLE, Array, Bytes, Layers, Mask, opened, separate
+from manzar.curate.objects.camera import Matrix
 from manzar.nouns import Box, BoxTrack, Video
 
 SIDE = 192  # longer side in pixels at which pictures are looked at

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from manzar.curate.face_detector import FaceDetector
+from manzar.curate.objects.face_detector import FaceDetector
 from manzar.nouns import Box, BoxTrack, Video
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from manzar.curate.alignment import COVERED, Match, align, alike
-from manzar.curate.films import BINS_PER_SECOND, CELLS, SIDE, Films, candidates
+from manzar.curate.duplicates.alignment import COVERED, Match, align, alike
+from manzar.curate.duplicates.films import BINS_PER_SECOND, CELLS, SIDE, Films, candidates
 from manzar.nouns import Clip, Video
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from manzar import media
-from manzar.curate.answers import Captioned, CaptionError
-from manzar.curate.captioner import Captioner
+from manzar.curate.captions.answers import Captioned, CaptionError
+from manzar.curate.captions.endpoint import Captioner
+from manzar.curate.captions.languages import language_name
 from manzar.curate.journal import only_one
-from manzar.curate.languages import language_name
 from manzar.curate.manifest import read_clips, write_clips
 from manzar.nouns import Clip, Frames, ManzarError, MediaError, Progress, UsageError, storage
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from manzar.curate.layout import bars, mosaic, text
+from manzar.curate.measures.layout import bars, mosaic, text
 from manzar.nouns import Video
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from manzar.curate.languages import clean, contradiction, detect_language, language_code, language_name, nfc
-from manzar.curate.tables import Row, read_rows, text_of
+from manzar.curate.captions.languages import clean, contradiction, detect_language, language_code, language_name, nfc
+from manzar.curate.captions.tables import Row, read_rows, text_of
 from manzar.nouns import LANGUAGES, Clip, DataError, existing
 
 PATH_COLUMNS = (

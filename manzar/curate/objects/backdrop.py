@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from manzar.curate.camera import Matrix, camera_path
+from manzar.curate.objects.camera import Matrix, camera_path
 
 Array = NDArray[np.float32]
 Bytes = NDArray[np.uint8]

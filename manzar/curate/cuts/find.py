@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from manzar.curate.scan import Scan, scan
+from manzar.curate.cuts.scan import Scan, scan
 from manzar.nouns import MediaError
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from urllib.parse import quote
 import numpy as np
 
 from manzar import media
-from manzar.curate.histograms import Bound, Example, figure, finite, nearest
 from manzar.curate.manifest import CLIPS, read_clips, read_rejected
-from manzar.curate.page import closing, opening
+from manzar.curate.sheet.histograms import Bound, Example, figure, finite, nearest
+from manzar.curate.sheet.page import closing, opening
 from manzar.nouns import BoxTrack, Clip, DataError, MediaError, Rejection, UsageError, Video, existing, storage
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class _Found:
 def sheet(targets: Sequence[Path], out: Path, *, where: str | None = None) -> Path:
     """Write the contact sheet of data sets, folders of videos and videos to `out` and return its path.
 
-    where: show only the clips of the data sets that meet this condition (see manzar.curate.query).
+    where: show only the clips of the data sets that meet this condition (see manzar.curate.sheet.query).
     Raises UsageError for a target that does not exist or holds no video and for a condition that cannot be asked,
     DataError for a damaged data set, StorageError for a full disk. A video that cannot be read is listed with its
     reason.
@@ -92,7 +92,7 @@ def _look(target: Path, found: _Found) -> None:
             found.refused += [(row, _refused_poster(target, row)) for row in read_rejected(target)]
             found.bounds |= _bounds(target / "ingest.json")
         else:
-            from manzar.curate import query  # DuckDB is loaded only where a question is asked
+            from manzar.curate.sheet import query  # DuckDB is loaded only where a question is asked
 
             met = set(query.where(target, found.where))
             clips = [clip for clip in clips if clip.id in met]

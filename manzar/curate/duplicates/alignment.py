@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from manzar.curate.films import BINS_PER_SECOND, SIDE, STILL_LEVELS, Films
+from manzar.curate.duplicates.films import BINS_PER_SECOND, SIDE, STILL_LEVELS, Films
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from manzar.curate.films import Cells, Indices
+    from manzar.curate.duplicates.films import Cells, Indices
 
     Floats = NDArray[np.float32]
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from manzar.curate.answers import Captioned, CaptionError, fault_of, plain_question, without_thoughts
-from manzar.curate.captioner import shrunk
-from manzar.curate.languages import clean
+from manzar.curate.captions.answers import Captioned, CaptionError, fault_of, plain_question, without_thoughts
+from manzar.curate.captions.endpoint import shrunk
+from manzar.curate.captions.languages import clean
 from manzar.nouns import Frames, ModelError, existing
 
 

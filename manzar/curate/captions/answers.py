@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from manzar.curate.languages import clean, contradiction, language_code, language_name, scripts_of
+from manzar.curate.captions.languages import clean, contradiction, language_code, language_name, scripts_of
 from manzar.nouns import ManzarError
 
 MOST_LETTERS = 2000  # a longer "caption" is a model that went round in circles

@@ -1,0 +1,1 @@
+"""Captions that people have, and captioners for the clips that have none."""

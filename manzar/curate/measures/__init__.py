@@ -1,0 +1,1 @@
+"""Numbers about a clip, and the limits by which they turn it away."""

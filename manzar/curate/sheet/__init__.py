@@ -1,0 +1,1 @@
+"""The page that shows a data set, and questions to it in SQL."""
