@@ -90,15 +90,16 @@ def ingest(
     from manzar.curate import Settings, parse_limits, survey
     from manzar.curate import ingest as run_ingest
 
+    settings = Settings(min_seconds, max_seconds, fps, max_side, bars, faces, tracks)
+    limits = parse_limits(limit or ())
     if dry_run:
         seen = survey(footage, out, captions=captions, path_column=path_column, caption_column=caption_column,
                       report=ticker("files"))
         show_result(asdict(seen), as_json, seen.text())
         return
-    settings = Settings(min_seconds, max_seconds, fps, max_side, bars, faces, tracks)
-    summary = run_ingest(footage, out, settings=settings, limits=parse_limits(limit or ()), captions=captions,
-                         path_column=path_column, caption_column=caption_column, annotations=annotations,
-                         workers=workers, report=ticker("MB"))
+    summary = run_ingest(footage, out, settings=settings, limits=limits, captions=captions, path_column=path_column,
+                         caption_column=caption_column, annotations=annotations, workers=workers, report=ticker("MB"),
+                         hashing=ticker("files"))
     fixed = {"out": summary.out, "clips": summary.clips, "rejected": summary.rejected, "seconds": summary.seconds}
     show_result(fixed, as_json, summary.text())
 

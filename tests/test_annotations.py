@@ -58,6 +58,15 @@ def test_mot_challenge_folders_are_named_by_their_sequence(tmp_path: Path) -> No
     assert read_tracks(tmp_path).find(Path("MOT17-04.mp4")) is None
 
 
+def test_detections_beside_the_ground_truth_are_passed_over(tmp_path: Path) -> None:
+    for name, row in (("gt", "1,1,0,0,20,10,1,1,0.9\n"), ("det", "1,-1,5,5,20,10,0.7\n1,-1,60,5,20,10,0.6\n")):
+        (tmp_path / "MOT17-02" / name).mkdir(parents=True)
+        (tmp_path / "MOT17-02" / name / f"{name}.txt").write_text(row)
+    assert cut(read_tracks(tmp_path).find(Path("MOT17-02.mp4")), [0]) == {"object 1": (Box(0.0, 0.0, 0.1, 0.1),)}
+    with pytest.raises(UsageError, match="no tracks"):
+        read_tracks(tmp_path / "MOT17-02" / "det")
+
+
 def test_coco_has_its_own_picture_size_and_names(tmp_path: Path) -> None:
     boxes = cut(read_tracks(coco(tmp_path / "all.json")).find(Path("walk.mp4")), [0, 1, 2])
     assert boxes == {"dog 3": (Box(0.1, 0.1, 0.3, 0.3), Box(0.2, 0.1, 0.4, 0.3), None)}
@@ -120,6 +129,9 @@ def test_names_match_however_their_accents_are_written(tmp_path: Path) -> None:
         ("a.mot.csv", "1,1,0,0,-20,10\n", "no area"),
         ("a.mot.csv", "1,1,0,0,20,10\n1,1,5,5,20,10\n", "already"),
         ("a.mot.csv", "1,1,0,0,nan,10\n", "line 1"),
+        ("a.mot.csv", "1,1,5,5,20,10\n1,2,,200,50,60,1,-1,-1,-1\n", "line 2"),
+        ("a.mot.csv", ",1,1,5,5,20,10\n", "line 1"),
+        ("a.mot.csv", "1; 1; ; 200; 50; 60; 1\n", "line 1"),
         ("a_1.txt", "0 0.5 0.5 0.2\n", "4 values"),
         ("a_1.txt", "0 .5 .5 .2 .2\n0 .1 .1 .2 .2\n", "already"),
         ("a.json", "{", "JSON"),
@@ -139,6 +151,30 @@ def test_bad_coco_entries_are_named(tmp_path: Path) -> None:
                   {"id": 12, "image_id": 1, "bbox": [0, 0, "wide", 1], "track_id": 1}):  # fmt: skip
         with pytest.raises(DataError, match="annotation 12"):
             read_tracks(coco(tmp_path / "bad.json", annotations=[entry]))
+
+
+def test_nulls_in_coco_are_nothing_there(tmp_path: Path) -> None:
+    entry = {"id": 12, "image_id": 1, "bbox": [40, 20, 80, 40], "instance_id": 5, "attributes": None}
+    coco(tmp_path / "walk.json", videos=None, categories=None, annotations=[entry])
+    assert set(cut(tracks_beside(tmp_path / "walk.mp4"), [0])) == {"object 5"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"images": ["walk/000000.jpg"]},
+        {"annotations": ["a dog"]},
+        {"videos": [7]},
+        {"videos": [{"id": [7]}]},
+        {"videos": [{"id": 7, "name": "walk.mp4", "fps": "25"}]},
+        {"images": [{"id": 1, "width": "400", "height": "200"}]},
+        {"annotations": [{"id": 12, "image_id": 1, "bbox": [0, 0, 1, 1], "attributes": ["track_id"]}]},
+    ],
+)
+def test_json_that_only_looks_like_coco_is_named(tmp_path: Path, changes: dict[str, object]) -> None:
+    coco(tmp_path / "walk.json", **changes)
+    with pytest.raises(DataError, match="walk.json"):
+        tracks_beside(tmp_path / "walk.mp4")
 
 
 def test_nothing_to_read_is_wrong_use(tmp_path: Path) -> None:

@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 
 from manzar import curate, media
+from manzar.curate import extras
 from manzar.curate.cuts.scan import scan
 from manzar.curate.journal import only_one
 from manzar.curate.measures.limits import LIMITS
 from manzar.curate.plan import Settings, plan
-from manzar.curate.shots import FileTask, clip_file, recall
+from manzar.curate.shots import FileTask, clip_file, recall, salvage
 from manzar.curate.splits import assign_splits
+from manzar.curate.workers import Lost
 from manzar.media import encode
 from manzar.nouns import Box, BoxTrack, Clip, DataError, Rejection, StorageError, UsageError, Video
 
@@ -163,6 +165,12 @@ def test_more_footage_is_added_and_copies_are_refused(footage: Path, tmp_path: P
     (row,) = curate.read_rejected(data)
     assert (Path(row.path).name, row.reason) == ("long.mp4", "duplicate")
     assert row.detail.endswith("copy.mp4")
+    copy = tmp_path / "elsewhere" / "again.mp4"
+    copy.parent.mkdir()
+    copy.write_bytes((footage / "two.mp4").read_bytes())
+    ingest(copy, data)  # the first is still there: neither vanishes from the tables
+    assert set(by_file(curate.read_clips(data))) == {"two.mp4", "copy.mp4"}
+    assert by_file(curate.read_rejected(data)) == {"again.mp4": ["duplicate"] * 2, "long.mp4": ["duplicate"]}
 
 
 def test_a_renamed_file_keeps_its_clips(footage: Path, tmp_path: Path) -> None:
@@ -173,6 +181,36 @@ def test_a_renamed_file_keeps_its_clips(footage: Path, tmp_path: Path) -> None:
     ingest(footage / "deux.mp4", data)
     assert [(clip.id, Path(clip.source).name) for clip in curate.read_clips(data)] == [(i, "deux.mp4") for i in ids]
     assert curate.read_rejected(data) == []
+
+
+def test_refusals_outlive_a_run_that_has_nothing_else(footage: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    ingest(footage / "page.mp4", data)
+    ingest(footage / "two.mp4", data)
+    assert by_file(curate.read_rejected(data)) == {"page.mp4": ["unreadable"]}
+    here = os.path.relpath(footage / "page.mp4")
+    curate.ingest([Path(here)], data, limits={}, workers=1)  # the same file by another name for it
+    assert by_file(curate.read_rejected(data)) == {"page.mp4": ["unreadable"]}
+
+
+def test_a_name_that_is_no_utf8(footage: Path, tmp_path: Path) -> None:
+    odd = os.fsdecode(os.fsencode(tmp_path / "odd") + b"\xe9.mp4")
+    Path(odd).write_bytes((footage / "two.mp4").read_bytes())
+    assert ingest(Path(odd), tmp_path / "data").clips == 2
+    assert {Path(clip.source).name for clip in curate.read_clips(tmp_path / "data")} == {"odd\\xe9.mp4"}
+
+
+def test_a_clip_that_cannot_be_searched_for_faces_is_refused_where_faces_are(
+    footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(function: object, tasks: list[object], **_: object) -> list[tuple[int, Lost]]:
+        return [(index, Lost("no progress")) for index in range(len(tasks))]
+
+    monkeypatch.setattr(extras, "run_tasks", lost)
+    summary = curate.ingest(
+        [footage / "two.mp4"], tmp_path / "data", settings=Settings(faces="refuse"), limits={}, workers=1
+    )
+    assert (summary.clips, summary.reasons) == (0, {"faces": 2})
 
 
 def test_frames_of_a_clip_never_come_from_the_next_shot(tmp_path: Path) -> None:
@@ -278,6 +316,18 @@ def test_a_dry_run_writes_nothing(footage: Path, tmp_path: Path) -> None:
     assert "nothing was written" in seen.text()
 
 
+def test_what_a_lost_worker_had_finished_is_kept(footage: Path, tmp_path: Path) -> None:
+    task = FileTask(footage / "two.mp4", "two.mp4", "abc", tmp_path / "data", Settings(), {})
+    assert salvage(task, "died").rejections == (Rejection("two.mp4", 0.0, "unreadable", "died"),)
+    whole = clip_file(task, lambda share: None)
+    journal = tmp_path / "data" / ".ingest" / "abc.jsonl"
+    journal.write_text("\n".join(journal.read_text().splitlines()[:2]) + '\n{"key": "torn')
+    kept = salvage(task, "died")
+    assert kept.pieces == whole.pieces[:1]
+    assert kept.rejections == (Rejection("two.mp4", 1.5, "unreadable", "died"),)
+    assert clip_file(task, lambda share: None) == whole
+
+
 def test_a_full_disk_stops_ingest_and_the_next_run_goes_on(
     footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -336,6 +386,13 @@ def test_split_is_by_film_stable_and_about_eight_percent() -> None:
     side = {clip.source: clip.split for clip in assign_splits(clips(1000), pairs)}
     assert all(side[a] == side[b] for a, b in pairs)
     assert any(value == "val" for value in side.values())
+    val = {clip.source for clip in split if clip.split == "val"}
+    settled = [replace(clip, split="val" if clip.source in val else "train") for clip in clips(1000)]
+    one, other = min(val), "new/film.mp4"
+    new = Clip("x", "", other, 0, 1, 2, 2, 8, 8)
+    tied = assign_splits([*settled, new], [(one, other)], {clip.source for clip in settled})
+    assert tied[:-1] == settled
+    assert tied[-1].split == "val"
 
 
 def test_a_plan_leaves_out_what_no_picture_shows(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from manzar.curate.objects import tracks as tracks_module
 from manzar.curate.objects.backdrop import separate
 from manzar.curate.objects.camera import camera_path
 from manzar.curate.objects.tracks import object_tracks
@@ -158,7 +159,28 @@ def test_the_largest_come_first_and_no_more_than_asked_for() -> None:
     assert object_tracks(video, most=0) == ()
 
 
-@pytest.mark.parametrize("size", [(16, 16), (17, 301), (540, 960)])
+def test_a_flicker_does_not_stall(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ninety patches that twinkle at every look: each piece that is kept has its colours counted a few times at most,
+    however many things were lost before it."""
+    rng = np.random.default_rng(0)
+    frames = np.full((24, 108, 192, 3), 120, np.uint8)
+    for picture in frames:
+        for cell in rng.choice(9 * 16, 90, replace=False):
+            y, x = 12 * (cell // 16) + 2, 12 * (cell % 16) + 2
+            picture[y : y + 7, x : x + 7] = rng.integers(0, 255, 3)
+    calls, counted = 0, tracks_module._colours
+
+    def counting(regions: Sequence[tracks_module.Region]) -> NDArray[np.float32]:
+        nonlocal calls
+        calls += 1
+        return counted(regions)
+
+    monkeypatch.setattr(tracks_module, "_colours", counting)
+    object_tracks(Video(frames, FPS))
+    assert 0 < calls <= 3 * 40 * 24
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 301), (4000, 64), (540, 960)])
 def test_any_size_and_rate_gives_boxes_within_the_frame(size: tuple[int, int]) -> None:
     noise = np.random.default_rng(1).integers(0, 255, (9, *size, 3), dtype=np.uint8)
     noise[2:7, : size[0] // 2] = 0

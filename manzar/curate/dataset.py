@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from manzar.curate.journal import only_one
 from manzar.curate.manifest import CLIPS, REJECTED, SETTINGS, read_clips, read_rejected, write_clips, write_rejected
 from manzar.curate.shots import CLIPS_FOLDER, REFUSED_FOLDER, save_poster, store_clip
 from manzar.curate.splits import held_out, with_split
-from manzar.nouns import Clip, Progress, Rejection, UsageError, Video, existing
+from manzar.nouns import Clip, MediaError, Progress, Rejection, UsageError, Video, existing
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def save_clips(
                 report(len(clips), total, "")
         if not clips:
             raise UsageError(f"no clips were given for {out}; at least one is needed")
-        clips, repeated = without_repeats(clips)
+        clips, repeated, _ = without_repeats(clips)
         if all(clip.split == "train" for clip in clips):
             names = {clip.id for clip in clips}
             val = held_out(names, len(names))
@@ -74,7 +75,7 @@ def save_clips(
         before = read_clips(out) if (out / CLIPS).exists() else []
         touched, ids = {clip.source for clip in clips}, {clip.id for clip in clips}
         kept = [clip for clip in before if clip.source not in touched and clip.id not in ids]
-        kept_rows = [row for row in read_rejected(out) if row.path not in touched] if before else []
+        kept_rows = [row for row in read_rejected(out) if row.path not in touched]
         publish(out, [*kept, *clips], [*kept_rows, *repeated])
     return IngestSummary(out, len(clips), len(repeated), time.monotonic() - begun)
 
@@ -91,16 +92,18 @@ def output_folder(out: Path) -> Path:
     return out
 
 
-def without_repeats(clips: Sequence[Clip]) -> tuple[list[Clip], list[Rejection]]:
+def without_repeats(clips: Sequence[Clip]) -> tuple[list[Clip], list[Rejection], list[tuple[str, str]]]:
+    """The first of clips with the same frames; rows for the others; and the pairs of sources that share them."""
     first: dict[str, Clip] = {}
     repeated: list[Rejection] = []
+    ties: list[tuple[str, str]] = []
     for clip in clips:
-        if clip.id in first:
-            detail = f"the same frames as {first[clip.id].source} at {first[clip.id].start_s:.2f} s"
+        twin = first.setdefault(clip.id, clip)
+        if twin is not clip:
+            detail = f"the same frames as {twin.source} at {twin.start_s:.2f} s"
             repeated.append(Rejection(clip.source, clip.start_s, "duplicate", detail))
-        else:
-            first[clip.id] = clip
-    return list(first.values()), repeated
+            ties.append((clip.source, twin.source))
+    return list(first.values()), repeated, ties
 
 
 def turned_away(clip: Clip, reason: str, detail: str) -> Rejection:
@@ -112,7 +115,8 @@ def publish(out: Path, clips: Sequence[Clip], rejections: Sequence[Rejection]) -
     for row in rejections:
         path = out / CLIPS_FOLDER / f"{row.id}.mp4"
         if row.id and path.exists() and not (out / REFUSED_FOLDER / f"{row.id}.jpg").exists():
-            save_poster(media.read(path, max_frames=1), out, row.id)
+            with suppress(MediaError):  # spoiled by somebody; it goes without a picture
+                save_poster(media.read(path), out, row.id)
     write_rejected(out, sorted(rejections, key=lambda row: (row.path, row.start_s, row.reason, row.detail)))
     write_clips(out, sorted(clips, key=lambda clip: (clip.source, clip.start_s, clip.id)))
     _clear(out / CLIPS_FOLDER, {clip.id for clip in clips})
@@ -121,5 +125,5 @@ def publish(out: Path, clips: Sequence[Clip], rejections: Sequence[Rejection]) -
 
 def _clear(folder: Path, named: set[str]) -> None:
     for path in folder.iterdir() if folder.exists() else ():
-        if path.stem not in named:
+        if path.is_file() and path.stem not in named:
             path.unlink()

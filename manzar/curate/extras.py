@@ -12,7 +12,7 @@ from manzar.curate.footage import Source
 from manzar.curate.journal import Journal
 from manzar.curate.objects.annotations import Annotations, tracks_beside
 from manzar.curate.plan import Settings
-from manzar.curate.shots import FileTask, Outcome, Piece, find_extras, picks_of
+from manzar.curate.shots import FileTask, Outcome, Piece, find_extras, patience_of, picks_of
 from manzar.curate.workers import Lost, run_tasks
 from manzar.nouns import Box, BoxTrack, Clip, Progress, Rejection
 
@@ -36,7 +36,8 @@ def with_extras(
     needs = [(clip, _extras_needed(journals[clip.source], clip, settings)) for clip in mine]
     wanted = [(clip, need) for clip, need in needs if any(need)]
     tasks = [(out / clip.path, *need) for clip, need in wanted]
-    for done, (place, found) in enumerate(run_tasks(find_extras, tasks, workers=crew), 1):
+    patience = patience_of(settings)
+    for done, (place, found) in enumerate(run_tasks(find_extras, tasks, workers=crew, patience_s=patience), 1):
         clip = wanted[place][0]
         if not isinstance(found, Lost):
             for name, value in found.items():
@@ -53,8 +54,9 @@ def with_extras(
         count = journal.get(_extra_key("faces", clip)) if faces else None
         if count is not None:
             clip = replace(clip, measures={**clip.measures, "faces": float(count)})
-        if settings.faces == "refuse" and count:
-            refused.append(turned_away(clip, "faces", f"{count} faces are seen; --faces blur keeps such clips"))
+        if settings.faces == "refuse" and count != 0:  # None: the search was lost, and nobody knows
+            seen = "the search for faces came to no end; run again" if count is None else f"{count} faces are seen"
+            refused.append(turned_away(clip, "faces", seen))
             continue
         tracks = journal.get(_extra_key("tracks", clip)) if settings.tracks else None
         kept.append(replace(clip, tracks=_as_tracks(tracks)) if tracks else clip)

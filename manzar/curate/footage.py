@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from manzar import media
 from manzar.curate.journal import JOURNAL, write_json
 from manzar.nouns import Progress, Rejection, UsageError, existing
 
+SAVE_SECONDS = 10.0
 SEEN = "seen.json"  # {path: [size, time of change, digest]}: what has not changed is not read again
 
 
@@ -26,7 +29,12 @@ class Source:
     @property
     def name(self) -> str:
         """How it is called in the rows of the data set."""
-        return self.path.as_posix()
+        return name_of(self.path)
+
+
+def name_of(path: Path) -> str:
+    """`path` in the rows of a data set; of a name that is no UTF-8, as old disks have them, the odd bytes escaped."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
 
 
 def find_footage(footage: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
@@ -49,7 +57,8 @@ def find_footage(footage: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
             )
             raise UsageError(f"{given} {kinds}; name a folder with footage in it")
         for path in paths:
-            found.setdefault(path, given)
+            if path.parent not in found:  # a picture of an image folder is no footage by itself
+                found.setdefault(path, given)
     return list(found.items())
 
 
@@ -62,19 +71,20 @@ def distinct(
     sources: list[Source] = []
     rejections: list[Rejection] = []
     for done, (path, root) in enumerate(found, 1):
+        name = name_of(path)
         try:
             digest = seen.digest(path)
         except OSError as error:
-            rejections.append(Rejection(path.as_posix(), 0.0, "unreadable", f"{path}: {error.strerror}"))
-            continue
-        if digest in first:
-            detail = f"the same bytes as {first[digest].as_posix()}"
-            rejections.append(Rejection(path.as_posix(), 0.0, "duplicate", detail))
-            continue
-        first[digest] = path
-        sources.append(Source(path, root, digest))
+            rejections.append(Rejection(name, 0.0, "unreadable", f"{name}: {error.strerror}"))
+        else:
+            if digest in first:
+                detail = f"the same bytes as {name_of(first[digest])}"
+                rejections.append(Rejection(name, 0.0, "duplicate", detail))
+            else:
+                first[digest] = path
+                sources.append(Source(path, root, digest))
         if report is not None:
-            report(done, len(found), "reading names and bytes")
+            report(done, len(found), "known by their bytes")
     seen.save()
     return sources, rejections
 
@@ -85,6 +95,7 @@ class _Seen:
     def __init__(self, out: Path) -> None:
         self.file = out / JOURNAL / SEEN
         self.entries: dict[str, list[int | str]] = {}
+        self.saved = time.monotonic()
         try:
             loaded = json.loads(self.file.read_text(encoding="utf-8"))
             self.entries = loaded if isinstance(loaded, dict) else {}
@@ -95,15 +106,18 @@ class _Seen:
         files = sorted(entry for entry in path.iterdir() if entry.is_file()) if path.is_dir() else [path]
         stats = [file.stat() for file in files]
         size, changed = sum(stat.st_size for stat in stats), max(stat.st_mtime_ns for stat in stats)
-        known = self.entries.get(path.as_posix())
+        known = self.entries.get(name_of(path))
         if known and known[:2] == [size, changed]:
             return str(known[2])
         digest = _digest(files)
-        self.entries[path.as_posix()] = [size, changed, digest]
+        self.entries[name_of(path)] = [size, changed, digest]
+        if time.monotonic() - self.saved > SAVE_SECONDS:
+            self.save()
         return digest
 
     def save(self) -> None:
         write_json(self.file, self.entries)
+        self.saved = time.monotonic()
 
 
 def _digest(files: Sequence[Path]) -> str:

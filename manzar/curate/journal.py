@@ -38,7 +38,7 @@ class Journal:
         except OSError:
             return
         self._whole = text.endswith("\n") or not text
-        for line in text.splitlines():
+        for line in text.split("\n"):
             try:
                 entry = json.loads(line)
                 self.entries[entry["key"]] = entry["value"]
@@ -50,7 +50,7 @@ class Journal:
 
     def put(self, key: str, value: Any) -> None:
         """Append one line. Raises StorageError if the disk is full; a half-written line is passed over later."""
-        line = json.dumps({"key": key, "value": value}, ensure_ascii=False) + "\n"
+        line = json.dumps({"key": key, "value": value}) + "\n"
         with storage(self.file):
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with open(self.file, "a", encoding="utf-8") as file:
@@ -65,7 +65,7 @@ def write_json(path: Path, value: Any) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from manzar import media
 from manzar.curate.cuts.find import cuts_of
 from manzar.curate.cuts.scan import Scan
 from manzar.curate.measures.clip import frozen_ends
-from manzar.media.decode import end_of, resample, true_fps
+from manzar.media.clock import end_of, resample, true_fps
 from manzar.nouns import Rejection, UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ LEAST_SIDE = 16
 MOST_FPS = 60.0  # a clip keeps its own rate up to here; a faster one is halved until it fits
 MOST_GAP_SECONDS = 2.0  # no picture for longer than this ends a shot: what stands that long is no video
 SHORTFALL = 0.9  # a file that yields less than this share of its declared length has lost a part
+SHORTFALL_WITH_SOUND = 0.75  # where the declared length may be that of a longer sound
 SHORTFALL_SECONDS = 0.5
 ROUNDING = 1e-6  # seconds
 
@@ -177,7 +178,8 @@ def _losses(scan: Scan, end_s: float, header: media.Probe, source: str) -> list[
     if scan.damage:
         return [Rejection(source, round(end_s, 6), "damaged", scan.damage)]
     declared = header.seconds or 0.0
-    if end_s < declared * SHORTFALL and end_s < declared - SHORTFALL_SECONDS:
+    shortfall = SHORTFALL_WITH_SOUND if header.audio else SHORTFALL
+    if end_s < declared * shortfall and end_s < declared - SHORTFALL_SECONDS:
         detail = f"{len(scan.times)} frames survive: {end_s:.2f} s of the {declared:.2f} s that the header says"
         return [Rejection(source, round(end_s, 6), "incomplete", detail)]
     return []

@@ -7,6 +7,7 @@ out goes into the journal at once, so that no work is done twice.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,9 +21,9 @@ from manzar.curate.duplicates.find import signature
 from manzar.curate.journal import Journal
 from manzar.curate.measures.clip import bars, content_id, measures
 from manzar.curate.measures.limits import Limit, refusal
-from manzar.curate.plan import Settings, Span, fit, plan
-from manzar.curate.workers import Beat
-from manzar.nouns import Clip, DataError, MediaError, Rejection, Video, storage
+from manzar.curate.plan import CLIP_VERSION, Settings, Span, fit, plan
+from manzar.curate.workers import PATIENCE_S, Beat
+from manzar.nouns import Clip, DataError, MediaError, Rejection, UsageError, Video, storage
 
 if TYPE_CHECKING:
     from manzar.nouns import Frames
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 CLIPS_FOLDER = "clips"
 REFUSED_FOLDER = "refused"
 POSTER_SIDE = 384
+UNREADABLE = f"unreadable-{CLIP_VERSION}"  # the journal's key for a file that gave nothing
+TOO_LARGE = "it asks for more memory than a worker may have; choose a smaller --max-side or --max-seconds"
 FACE_SECONDS = 0.5  # how often faces are looked for when they are counted
 BLUR_SECONDS = 0.1  # and when missing one would show a face
 SCAN_SHARE = 0.3  # of the work on a file, for the progress line
@@ -75,30 +78,35 @@ def clip_file(task: FileTask, beat: Beat) -> Outcome:
     held = _Held()
     try:
         spans, refused = _spans(task, journal, held, beat)
-    except (MediaError, MemoryError) as error:
-        journal.put("unreadable", str(error) or "more memory is asked for than a file may have")
-        return _unreadable(task.name, journal)
+    except MediaError as error:
+        if journal.get("probe") is None:  # what could be read before may be so again
+            journal.put(UNREADABLE, str(error))
+        return _unreadable(task.name, str(error))
+    except (UsageError, MemoryError) as error:  # gone meanwhile, or too large for this machine: not the file's for ever
+        return _unreadable(task.name, str(error) or TOO_LARGE)
     todo = [span for span in spans if journal.get(span.key(task.settings)) is None
             or span.key(task.settings) in task.again]  # fmt: skip
     try:
-        for span, video in _cut_out(task, todo, journal, held, beat):
+        for done, (span, video) in enumerate(_cut_out(task, todo, journal, held, beat)):
             piece, shown = make_piece(span, video, task.settings)
+            beat(SCAN_SHARE + (1 - SCAN_SHARE) * done / len(todo))
             if refusal(piece.clip.measures, task.limits) is None:
                 _write_clip(shown, task.out / piece.clip.path)
             else:
                 save_poster(shown, task.out, piece.clip.id)
             journal.put(piece.key, {"clip": asdict(piece.clip), "crop": piece.crop})
-    except (MediaError, MemoryError) as error:  # it reads differently the second time: a failing disk, or a writer
-        refused = [*refused, *(Rejection(task.name, span.start_s, "damaged", str(error)) for span in todo
-                               if journal.get(span.key(task.settings)) is None)]  # fmt: skip
+    except (MediaError, UsageError) as error:  # it reads differently the second time: a failing disk, or a writer
+        refused += _left_over(task, spans, journal, "damaged", str(error))
+    except MemoryError:
+        refused += _left_over(task, spans, journal, "too large", TOO_LARGE)
     return _outcome(task.name, spans, refused, task.settings, journal)
 
 
 def recall(task: FileTask) -> Outcome | None:
     """What `clip_file` would return, if the journal has all of it."""
     journal = Journal(task.out, task.digest)
-    if journal.get("unreadable") is not None:
-        return _unreadable(task.name, journal)
+    if journal.get(UNREADABLE) is not None:
+        return _unreadable(task.name, str(journal.get(UNREADABLE)))
     scanned, header = _recalled_scan(journal, task.settings)
     if scanned is None or header is None:
         return None
@@ -108,12 +116,28 @@ def recall(task: FileTask) -> Outcome | None:
     return _outcome(task.name, spans, refused, task.settings, journal)
 
 
+def salvage(task: FileTask, reason: str) -> Outcome:
+    """What is known of a file whose worker was lost: its finished pieces, and a row for the rest."""
+    journal = Journal(task.out, task.digest)
+    scanned, header = _recalled_scan(journal, task.settings)
+    if scanned is None or header is None:
+        return _unreadable(task.name, reason)
+    spans, refused = plan(scanned, header, task.name, task.settings)
+    refused += _left_over(task, spans, journal, "unreadable", reason)[:1]
+    return _outcome(task.name, spans, refused, task.settings, journal)
+
+
 def picks_of(task: FileTask) -> tuple[media.Probe, dict[str, Span], tuple[float, ...]]:
     """Header, spans by key, and the time of every picture of a file that the journal knows."""
     scanned, header = _recalled_scan(Journal(task.out, task.digest), task.settings)
     assert scanned is not None and header is not None, f"{task.name} has not been scanned"
     spans, _ = plan(scanned, header, task.name, task.settings)
     return header, {span.key(task.settings): span for span in spans}, tuple(float(time) for time in scanned.times)
+
+
+def patience_of(settings: Settings) -> float:
+    """Seconds of silence that a worker is granted: no step is longer than the making of one clip."""
+    return max(PATIENCE_S, 2 * settings.max_seconds)
 
 
 def make_piece(span: Span, video: Video, settings: Settings) -> tuple[Piece, Video]:
@@ -170,7 +194,7 @@ def save_poster(video: Video, out: Path, identity: str) -> None:
     if not path.exists():
         with storage(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(".tmp")
+            temporary = path.with_name(f".{identity}.{os.getpid()}.tmp")  # another file may hold the same frames
             temporary.write_bytes(media.jpeg(_small(video.frames[len(video.frames) // 2]), quality=70))
             temporary.replace(path)
 
@@ -235,7 +259,7 @@ def _scan_file(journal: Journal, header: media.Probe, settings: Settings) -> Pat
 def _save_scan(scanned: Scan, path: Path) -> None:
     with storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}")
+        temporary = path.with_name(f".{os.getpid()}-{path.name}")
         scanned.save(temporary)
         temporary.replace(path)
 
@@ -263,8 +287,14 @@ def _outcome(
     return Outcome(tuple(pieces), tuple(refused))
 
 
-def _unreadable(name: str, journal: Journal) -> Outcome:
-    return Outcome((), (Rejection(name, 0.0, "unreadable", str(journal.get("unreadable"))),))
+def _unreadable(name: str, detail: str) -> Outcome:
+    return Outcome((), (Rejection(name, 0.0, "unreadable", detail),))
+
+
+def _left_over(task: FileTask, spans: Sequence[Span], journal: Journal, reason: str, detail: str) -> list[Rejection]:
+    """Rows for the spans of which no piece is known."""
+    left = [span for span in spans if journal.get(span.key(task.settings)) is None]
+    return [Rejection(task.name, span.start_s, reason, detail) for span in left]
 
 
 def _cut_out(
@@ -300,8 +330,11 @@ def _cut_out(
 def find_extras(task: tuple[Path, bool, bool], beat: Beat) -> dict[str, Any]:
     """Of a written clip: how many faces it shows, and the objects that move in it. task: (file, faces, tracks)."""
     path, faces, tracks = task
-    video = media.read(path)
     found: dict[str, Any] = {}
+    try:
+        video = media.read(path)
+    except (MediaError, UsageError):  # somebody spoiled the file; what is not found out counts as unknown
+        return found
     if faces:
         from manzar.curate.objects.faces import find_faces
 

@@ -3,27 +3,53 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from manzar.curate.journal import JOURNAL, write_json
 from manzar.nouns import Clip
 
+RELATED = "related.json"
 VAL_SHARE = 0.08
 LEAST_FILMS_FOR_VAL = 4
 MOST_VAL_SHARE = 0.25  # a film with more of the clips than this is for training, whatever its name says
 
 
-def assign_splits(clips: Sequence[Clip], related: Iterable[tuple[str, str]] = ()) -> list[Clip]:
+def assign_splits(
+    clips: Sequence[Clip], related: Iterable[tuple[str, str]] = (), settled: Set[str] = frozenset()
+) -> list[Clip]:
     """Each clip with its split. Films are source files by name, and files that share pictures (`related`, pairs of
-    sources) are one film. The side follows from the name alone, so that footage added later moves nothing; with four
-    films or more at least one is held out."""
+    sources) are one film. The side follows from the film's name; with four films or more at least one is held out.
+
+    settled: sources whose clips keep the side they have; what is newly tied to them goes to their side.
+    """
     film = _films({clip.source for clip in clips}, related)
     sizes = Counter(film[clip.source] for clip in clips)
     val = held_out({name for name, size in sizes.items() if size <= MOST_VAL_SHARE * len(clips)}, len(sizes))
-    return [with_split(clip, film[clip.source] in val) for clip in clips]
+    taken: dict[str, str] = {}
+    for clip in clips:
+        if clip.source in settled and taken.get(film[clip.source]) != "train":
+            taken[film[clip.source]] = clip.split  # what was once trained on is never held out
+    for name, side in taken.items():
+        val = val | {name} if side == "val" else val - {name}
+    return [clip if clip.source in settled else with_split(clip, film[clip.source] in val) for clip in clips]
+
+
+def remembered(out: Path, related: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """These pairs of sources that share pictures, and those of all runs before: of a twin that was turned away no other
+    trace is left by which to keep the rest of its film on one side."""
+    file = out / JOURNAL / RELATED
+    try:
+        known = {(str(a), str(b)) for a, b in json.loads(file.read_text(encoding="utf-8"))}
+    except (OSError, ValueError, TypeError):
+        known = set()
+    pairs = sorted(known | set(related))
+    write_json(file, pairs)
+    return pairs
 
 
 def held_out(names: set[str], total: int) -> set[str]:

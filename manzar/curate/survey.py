@@ -9,7 +9,7 @@ from pathlib import Path
 from manzar import media
 from manzar.curate.captions.read import CaptionTable, captions_for, read_table, texts_beside
 from manzar.curate.dataset import output_folder
-from manzar.curate.footage import find_footage
+from manzar.curate.footage import find_footage, name_of
 from manzar.nouns import ManzarError, Progress, Rejection
 
 
@@ -52,10 +52,10 @@ def survey(
         try:
             seconds += media.probe(path).seconds or 0.0
         except ManzarError as error:
-            unreadable.append(Rejection(path.as_posix(), 0.0, "unreadable", str(error)))
-            continue
-        if not captions_for(path, root, table, texts).captions:
-            silent.append(path.as_posix())
+            unreadable.append(Rejection(name_of(path), 0.0, "unreadable", str(error)))
+        else:
+            if not captions_for(path, root, table, texts).captions:
+                silent.append(name_of(path))
         if report is not None:
             report(done, len(found), path.name)
     return Survey(len(found), seconds, tuple(unreadable), tuple(silent))

@@ -28,6 +28,7 @@ from manzar.nouns import ManzarError
 Beat = Callable[[float], None]  # what a task calls to say that it gets on, and how far it is, 0 to 1
 
 PATIENCE_S = 30.0  # silence after which a worker is held to hang
+ASLEEP_S = 5.0  # without a look at the workers: the terminal was stopped, or the caller was busy
 MEMORY_BYTES = 8 << 30  # address space of one worker: a file that asks for more gets a MemoryError, not the machine
 _BEAT = b"\x00"
 _ANSWER = b"\x01"
@@ -49,6 +50,7 @@ class _Worker:
     process: subprocess.Popen[bytes]
     task: int | None = None
     heard: float = field(default_factory=time.monotonic)
+    begun: bool = False  # it has said something: Python and its imports work there
     hung: bool = False
 
 
@@ -87,7 +89,13 @@ def run_tasks(
     try:
         for _ in range(max(1, min(workers, len(tasks)))):
             start()
+        last = time.monotonic()
         while alive:
+            now = time.monotonic()
+            if now - last > ASLEEP_S:  # this process stood still, not they
+                for worker in alive:
+                    worker.heard = now
+            last = now
             _stop_silent(alive, patience_s)
             try:
                 worker, message = events.get(timeout=1.0)
@@ -101,7 +109,10 @@ def run_tasks(
                 continue
             if message is None:
                 alive.discard(worker)
-                yield index, Lost(_death(worker, patience_s))
+                reason = _death(worker, patience_s)
+                if not worker.begun:
+                    raise ManzarError(f"no worker process can be started here: {reason}; its own words stand above")
+                yield index, Lost(reason)
                 start()
                 continue
             ok, value = pickle.loads(message)
@@ -130,7 +141,7 @@ def _spawn() -> subprocess.Popen[bytes]:
     # glibc would map every large array anew and give it back: a fifth of a worker's time went into that.
     settings |= {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}
     return subprocess.Popen(
-        [sys.executable, "-c", f"from {__name__} import serve; serve()"],
+        [sys.executable, "-P", "-c", f"from {__name__} import serve; serve()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, **settings, "PYTHONPATH": paths},
@@ -145,6 +156,7 @@ def _listen(worker: _Worker, events: _Events) -> None:
     while True:
         head = stream.read(1)
         worker.heard = time.monotonic()
+        worker.begun |= bool(head)
         if head == _BEAT:
             share = stream.read(_SHARE.size)
             if len(share) == _SHARE.size:
@@ -170,7 +182,8 @@ def _death(worker: _Worker, patience_s: float) -> str:
     if worker.hung:
         return f"no progress for {patience_s:g} s; given up"
     if code < 0:
-        return f"the decoder's process died ({signal.Signals(-code).name})"
+        known = {one.value: one.name for one in signal.Signals}
+        return f"the decoder's process died ({known.get(-code, f'signal {-code}')})"
     return f"the decoder's process ended early (exit code {code})"
 
 
@@ -178,7 +191,11 @@ def _dismiss(worker: _Worker) -> None:
     with contextlib.suppress(OSError):
         assert worker.process.stdin is not None
         worker.process.stdin.close()
-    worker.process.wait()
+    try:
+        worker.process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        worker.process.kill()
+        worker.process.wait()
 
 
 def _send(stream: BinaryIO | Any, value: Any) -> None:
@@ -209,6 +226,7 @@ def serve() -> None:
         out.write(_BEAT + _SHARE.pack(share))
         out.flush()
 
+    beat(0.0)
     while True:
         message = _receive(sys.stdin.buffer)
         if message is None:
@@ -232,5 +250,6 @@ def _limit_memory() -> None:
     except ImportError:  # Windows has no such limit
         return
     with contextlib.suppress(ValueError, OSError):
-        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        if soft == resource.RLIM_INFINITY or soft > MEMORY_BYTES:
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))

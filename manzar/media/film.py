@@ -234,12 +234,10 @@ class Film:
         return FALLBACK_FPS
 
     def _declared_seconds(self) -> float | None:
-        """Length of the pictures by the header; the container's own only where no sound could be what makes it long."""
+        """Length of the pictures by the header; where it does not tell streams apart, of the longest of them."""
         if self.stream.duration and self.stream.time_base:
             return float(self.stream.duration * self.stream.time_base)
-        if self.container.duration and not self.container.streams.audio:
-            return float(self.container.duration) / float(av.time_base)
-        return None
+        return float(self.container.duration) / float(av.time_base) if self.container.duration else None
 
 
 def _container(path: Path) -> Any:

@@ -1,7 +1,8 @@
 """Tracks that people already have: MOT tables, COCO-style JSON, YOLO text files.
 
     MOT     rows of frame, id, left, top, width, height[, confidence, ...] in pixels; frames count from 1; a row with a
-            confidence of 0 is to be ignored. NAME.mot.csv, NAME.csv, or NAME/gt/gt.txt.
+            confidence of 0 is to be ignored. NAME.mot.csv, NAME.csv, or NAME/gt/gt.txt; det.txt holds detections, which are no tracks, and is
+            passed over.
     COCO    images (file_name, frame_id or frame_index, video_id, width, height), annotations (image_id, bbox, track_id
             or instance_id, category_id), perhaps videos (id, name or file_name, fps) and categories. A video with an
             fps of its own is met by time, else pictures are met by their number.
@@ -82,7 +83,7 @@ def read_tracks(path: Path) -> Annotations:
     for file in sorted(existing(path).rglob("*")) if path.is_dir() else [existing(path)]:
         if file.suffix.lower() == ".json":
             sources |= _read_coco(file, _json(file))
-        elif file.suffix.lower() == ".csv" or file.name in ("gt.txt", "det.txt") or file.name.endswith(".mot.txt"):
+        elif file.suffix.lower() == ".csv" or file.name == "gt.txt" or file.name.endswith(".mot.txt"):
             sources[_key(_mot_stem(file))] = _read_mot(file)
         elif file.suffix.lower() == ".txt" and NUMBERED.match(file.stem):
             labels.append(file)
@@ -141,22 +142,27 @@ def _sized(place: str, left: float, top: float, width: float, height: float) -> 
 
 
 def _lines(file: Path) -> list[tuple[str, list[str]]]:
-    """The rows of a text file with their places, split at commas or blanks, without empty ones."""
+    """The rows of a text file with their places, split at commas or blanks, without empty ones.
+
+    A field left empty stays, as empty text, lest those behind it move up; empty ones at the end of a row go.
+    """
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file}: cannot be read as text: {error}") from error
-    rows = ((f"{file}, line {number}", re.split(r"[,;\s]+", line.strip(" \t,;"))) for number, line in
-            enumerate(text.splitlines(), start=1) if line.strip(" \t,;"))  # fmt: skip
-    return list(rows)
+    return [
+        (f"{file}, line {number}", re.split(r"\s*[,;]\s*|\s+", row.lstrip()))
+        for number, line in enumerate(text.splitlines(), start=1)
+        if (row := line.rstrip(" \t,;"))
+    ]
 
 
 # ---- MOT -------------------------------------------------------------------------------------------------------------
 
 
 def _mot_stem(file: Path) -> str:
-    if file.name in ("gt.txt", "det.txt"):
-        return (file.parent.parent if file.parent.name in ("gt", "det") else file.parent).name
+    if file.name == "gt.txt":
+        return (file.parent.parent if file.parent.name == "gt" else file.parent).name
     return file.stem.removesuffix(".mot")
 
 
@@ -237,21 +243,29 @@ def _json(file: Path, strict: bool = True) -> dict[str, Any]:
 
 
 def _read_coco(file: Path, data: Mapping[str, Any]) -> dict[str, SourceTracks]:
-    videos = {video.get("id"): video for video in data.get("videos", [])}
-    names = {category.get("id"): str(category.get("name")) for category in data.get("categories", [])}
-    images = {image.get("id"): image for image in data.get("images", [])}
+    try:
+        return _gather(file, data)
+    except (AttributeError, TypeError, ArithmeticError) as error:  # a text or a null where an object or number belongs
+        raise DataError(f"{file}: not COCO-style in one of its entries: {error}; correct it or take it out") from error
+
+
+def _gather(file: Path, data: Mapping[str, Any]) -> dict[str, SourceTracks]:
+    videos = {video.get("id"): video for video in data.get("videos") or []}
+    names = {category.get("id"): str(category.get("name")) for category in data.get("categories") or []}
+    images = {image.get("id"): image for image in data.get("images") or []}
     counted = {key: _counted(image) for key, image in images.items()}
     gathered: dict[str, _Gathered] = {}
     for key, image in images.items():
         video = videos.get(image.get("video_id"), {})
-        one = gathered.setdefault(_stem(file, image, video), _Gathered(first=1, fps=video.get("fps")))
+        one = gathered.setdefault(_stem(file, image, video), _Gathered(first=1, fps=_fps(file, video)))
         number, by_name = counted[key]
         if not by_name or number == 0:
             one.first = 0
-    for order, entry in enumerate(data.get("annotations", [])):
+    for order, entry in enumerate(data.get("annotations") or []):
         place = f"{file}, annotation {entry.get('id', order)}"
         image = images.get(entry.get("image_id"))
-        identity = next((entry[key] for key in TRACK_KEYS if key in entry), entry.get("attributes", {}).get("track_id"))
+        attributes = entry.get("attributes") or {}
+        identity = next((entry[key] for key in TRACK_KEYS if key in entry), attributes.get("track_id"))
         box = entry.get("bbox")
         if image is None or identity is None or not isinstance(box, list) or len(box) != 4:
             raise DataError(f"{place}: an image_id that exists, a track_id or instance_id, and a bbox of 4 are needed")
@@ -264,6 +278,13 @@ def _read_coco(file: Path, data: Mapping[str, Any]) -> dict[str, SourceTracks]:
         rect = (x0 / width, y0 / height, x1 / width, y1 / height)
         _put(one.objects, name, counted[image.get("id")][0] - one.first, rect, place)
     return {stem: SourceTracks(dict(one.objects), (1.0, 1.0), one.fps) for stem, one in gathered.items()}
+
+
+def _fps(file: Path, video: Mapping[str, Any]) -> float | None:
+    fps = video.get("fps")
+    if fps is not None and not (isinstance(fps, int | float) and 0 < fps < math.inf):
+        raise DataError(f"{file}: video {video.get('id')} has an fps of {fps!r}; a number above 0 or none is needed")
+    return fps
 
 
 def _counted(image: Mapping[str, Any]) -> tuple[int, bool]:

@@ -232,6 +232,8 @@ def _outside(lab: Bytes, low: Bytes, high: Bytes, covered: Mask | None = None) -
 
     A shift that most of the picture shares is the exposure's or the white balance's, and is taken off first.
     """
+    if covered is not None and not covered.any():
+        return np.zeros(lab.shape[:2], np.float32)
     light = lab.astype(np.float32)
     misfit = light - np.clip(light, low, high)  # (h, w, 3)
     shift = np.median(misfit if covered is None else misfit[covered], axis=(0, 1) if covered is None else 0)

@@ -101,6 +101,8 @@ def _votes(a: Array, b: Array, at: Matrix) -> tuple[float, float]:
         for j in range(GRID):
             if i in (0, GRID - 1) or j in (0, GRID - 1):
                 cell = np.s_[rows[i] : rows[i + 1], columns[j] : columns[j + 1]]
+                if not a[cell].size:
+                    continue  # of a strip narrower than the grid
                 each = float(gain[cell].sum()) / max(1, int(inside[cell].sum()))
                 gains.append(each if a[cell].std() > FLAT else min(each, 0.0))  # a plain cell cannot speak for it
     voices = np.array(gains)

@@ -23,6 +23,7 @@ SIDE = 192  # longer side in pixels at which pictures are looked at
 RATE, MOST_PICTURES = 12.0, 128  # looks a second; looks at a clip
 CLEAR = 2 * VISIBLE  # a region has some pixels that are this far from the backdrop
 SMALLEST = 0.0015  # share of the picture below which a region is dirt
+MOST_REGIONS = 40  # pieces of one picture, largest first; where there are more, it flickers or is noise
 FULL = 0.5  # share of the picture: where more than this has changed, half of the time, the backdrop is not one
 GHOST = 1.4  # a region whose outline is so much sharper in the backdrop than in the picture is a thing that has gone
 FRAGMENT = 0.15  # share of its thing below which a piece does not stretch the box
@@ -93,8 +94,10 @@ def object_tracks(video: Video, *, most: int = 8) -> tuple[BoxTrack, ...]:
     scale = np.array([width, height, width, height], dtype=np.float64)
     kept: list[tuple[Box | None, ...]] = []
     for thing in things:
+        if len(kept) == most:
+            break
         boxes = _boxes({looks[i]: rect / scale for i, rect in thing.rects.items()}, count)
-        if len(kept) < most and not any(_part(boxes, larger) for larger in kept):
+        if not any(_part(boxes, larger) for larger in kept):
             kept.append(boxes)
     return tuple(BoxTrack(f"object {number}", boxes) for number, boxes in enumerate(kept, start=1))
 
@@ -143,11 +146,10 @@ def _regions(layers: Layers, index: int) -> list[Region]:
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     bins = (lab[..., 0].astype(np.intp) >> 5) * 256 + (lab[..., 1].astype(np.intp) >> 4) * 16 + (lab[..., 2] >> 4)
     smallest = max(10.0, SMALLEST * away.size)
+    large = [label for label in range(1, count) if stats[label, cv2.CC_STAT_AREA] >= smallest]
     found = []
-    for label in range(1, count):
-        x, y, w, h, area = (int(v) for v in stats[label])
-        if area < smallest:
-            continue
+    for label in sorted(sorted(large, key=lambda label: -int(stats[label, cv2.CC_STAT_AREA]))[:MOST_REGIONS]):
+        x, y, w, h = (int(v) for v in stats[label, :4])
         window = np.s_[y : y + h, x : x + w]
         own = labels[window] == label
         if away[window][own].max() < CLEAR or _ghost(lab, layers.grounds[index], (x, y, w, h), own):
@@ -286,20 +288,23 @@ def _see(thing: Thing, index: int, pieces: list[Region], expected: Rect, shared:
 
 def _missing(region: Region, lost: Sequence[Thing], index: int) -> Thing | None:
     """The lost thing that an unexpected region is: of its colours, about its size, no farther than it can be."""
+    near = [thing for thing in lost if 0.5 < region.area / thing.area < 2 and _reaches(thing, region.rect, index)]
+    if not near:
+        return None
+    ours = _colours([region])
     best, found = 0.5, None
-    for thing in lost:
-        side = np.sqrt(max(_area(region.rect), _area(thing.rect)))
-        apart = float(np.hypot(*(region.rect - thing.rect).reshape(2, 2).mean(axis=0)))
-        alike = float(
-            np.minimum(thing.colours, _colours([region])).sum()
-        )  # histogram intersection, Swain and Ballard 1991
-        if (
-            apart < REACH * side * np.sqrt(abs(index - thing.last))
-            and 0.5 < region.area / thing.area < 2
-            and alike > best
-        ):
+    for thing in near:
+        alike = float(np.minimum(thing.colours, ours).sum())  # histogram intersection, Swain and Ballard 1991
+        if alike > best:
             best, found = alike, thing
     return found
+
+
+def _reaches(thing: Thing, rect: Rect, index: int) -> bool:
+    """Whether a thing can have come to `rect` by picture `index`."""
+    side = np.sqrt(max(_area(rect), _area(thing.rect)))
+    apart = np.hypot(*(rect - thing.rect).reshape(2, 2).mean(axis=0))
+    return bool(apart < REACH * side * np.sqrt(abs(index - thing.last)))
 
 
 def _take(thing: Thing, index: int, rect: Rect, area: int) -> None:
