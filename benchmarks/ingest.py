@@ -3,9 +3,10 @@
     python benchmarks/ingest.py [--clips ../shared/clips] [--rounds 3] [--droid 40]
 
 Theirs is what people write today: PySceneDetect's `AdaptiveDetector` on each file, then one ffmpeg call for every piece
-of at most 8 s; the files are shared among as many processes as ours. Once with the settings that PySceneDetect's own
-`split-video` gives to ffmpeg (full size, x264 veryfast, crf 22), once made easier for it: no sound, and scaled down to
-our longest side. It measures nothing and finds no duplicates; ours does, and our limits are set aside so that all that
+of at most 8 s, with the settings that PySceneDetect's own `split-video` gives to ffmpeg (full size, x264 veryfast,
+crf 22). Three times: one file after the other as its command does, both programs with the threads they choose; with the
+files shared among as many processes as ours; and that made easier still, without sound and scaled down to our longest
+side. It measures nothing and finds no duplicates; ours does, and our limits are set aside so that all that
 is cut is written. Prints pieces cut per second, the ratios of the medians, and the load of the machine.
 """
 
@@ -58,14 +59,16 @@ def theirs_file(path: Path, out: Path, how: tuple[str, ...]) -> int:
             begin = start.seconds + index * length / count
             part = ["-ss", f"{begin:.4f}", "-i", str(path), "-t", f"{length / count:.4f}"]
             target = out / f"{path.stem}-{written:04d}.mp4"
-            subprocess.run(["ffmpeg", "-v", "fatal", "-nostdin", "-y", *part, *how, "-threads", "1", str(target)],
-                           check=True)  # fmt: skip
+            subprocess.run(["ffmpeg", "-v", "fatal", "-nostdin", "-y", *part, *how, str(target)], check=True)
             written += 1
     return written
 
 
-def theirs(how: tuple[str, ...], files: list[Path], out: Path, workers: int) -> int:
+def theirs(how: tuple[str, ...], shared: bool, files: list[Path], out: Path, workers: int) -> int:
     out.mkdir()
+    if not shared:
+        return sum(theirs_file(path, out, how) for path in files)
+    how = (*how, "-threads", "1")
     with ProcessPoolExecutor(workers) as pool:
         return sum(pool.map(theirs_file, files, [out] * len(files), [how] * len(files)))
 
@@ -88,8 +91,9 @@ def main() -> None:
     files = [good / name for name in FILES] + sorted((good / "droid").glob("*.mp4"))[: given.droid]
     sides = {
         "manzar": ours,
-        "scenedetect + ffmpeg, documented": partial(theirs, DOCUMENTED),
-        "scenedetect + ffmpeg, scaled": partial(theirs, SCALED),
+        "scenedetect + ffmpeg, one after the other": partial(theirs, DOCUMENTED, False),
+        "scenedetect + ffmpeg, shared": partial(theirs, DOCUMENTED, True),
+        "scenedetect + ffmpeg, shared and scaled": partial(theirs, SCALED, True),
     }
     rates: dict[str, list[float]] = {name: [] for name in sides}
     print(f"{len(files)} files, {given.workers} processes, load {os.getloadavg()[0]:.2f} before")

@@ -173,7 +173,7 @@ def test_nulls_in_coco_are_nothing_there(tmp_path: Path) -> None:
 )
 def test_json_that_only_looks_like_coco_is_named(tmp_path: Path, changes: dict[str, object]) -> None:
     coco(tmp_path / "walk.json", **changes)
-    with pytest.raises(DataError, match="walk.json"):
+    with pytest.raises(DataError, match=r"walk\.json"):
         tracks_beside(tmp_path / "walk.mp4")
 
 

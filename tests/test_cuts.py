@@ -111,6 +111,23 @@ def test_a_fade_that_meets_a_cut_is_reported_at_the_cut(side: Literal["into", "o
         assert abs(cuts[0].start - 32) <= 1
 
 
+def ramp(first: float, last: float, length: int) -> Pictures:
+    levels = np.linspace(first, last, length, dtype=np.float32)[:, None, None, None]
+    return np.broadcast_to(levels, (length, 36, 64, 3))
+
+
+def test_a_fade_by_way_of_black_and_white_is_one_transition() -> None:
+    a, b = shot(1, 60), shot(2, 60)
+    out, into = faded(a, a, 15)[:60], faded(b, b, 15, ground=1.0)[60:]
+    film = np.concatenate([out, ramp(0, 0, 5), ramp(0, 1, 20), ramp(1, 1, 5), into])
+    cuts = found(film)
+    assert [cut.kind for cut in cuts] == ["fade"]
+    assert (cuts[0].start, cuts[0].end) == (pytest.approx(45, abs=1), pytest.approx(105, abs=1))
+    cut_to = np.concatenate([a, ramp(0, 0, 5), ramp(0, 1, 20), ramp(1, 1, 5), b])
+    assert [(cut.kind, cut.start, cut.end) for cut in found(cut_to)] == [("fade", 60, 90)]
+    assert found(film[:88]) == []  # ends white
+
+
 def test_a_film_that_begins_and_ends_black_is_one_shot() -> None:
     a = shot(1, 60)
     assert found(faded(np.zeros_like(a), faded(a, np.zeros_like(a), 10), 10)) == []
@@ -203,6 +220,22 @@ def test_a_scan_is_saved_and_loaded_whole(film: Path, tmp_path: Path) -> None:
         (tmp_path / "scan.npz").write_bytes(spoilt)
         with pytest.raises(DataError, match=r"scan\.npz"):
             Scan.load(tmp_path / "scan.npz")
+
+
+def test_a_scan_spoilt_anywhere_is_whole_or_a_data_error(tmp_path: Path) -> None:
+    path = tmp_path / "scan.npz"
+    before = scanned(shot(1, 12))
+    before.save(path)
+    whole, rng, refused = path.read_bytes(), np.random.default_rng(0), 0
+    for place in rng.integers(0, len(whole), 300):
+        path.write_bytes(whole[:place] + bytes(rng.integers(0, 256, 8, dtype=np.uint8)) + whole[place + 8 :])
+        try:
+            after = Scan.load(path)
+        except DataError:
+            refused += 1
+        else:
+            assert np.array_equal(after.miniatures, before.miniatures)
+    assert refused > 200
 
 
 def test_damage_ends_a_scan_and_is_told(tmp_path: Path) -> None:

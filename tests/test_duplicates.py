@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from manzar import media
+from manzar.curate.duplicates.alignment import align
 from manzar.curate.duplicates.films import CELLS, Films, candidates
 from manzar.curate.duplicates.find import find_duplicates, signature
 from manzar.nouns import Clip, Video
@@ -203,6 +205,26 @@ def test_thousands_of_clips_and_the_copies_among_them() -> None:
     assert {gone: kept for gone, (kept, _) in found.items()} == {
         f"{count + i:05d}": f"{50 * i:05d}" for i in range(count // 50)
     }
+
+
+def test_one_long_film_changes_neither_the_pairs_nor_the_memory() -> None:
+    """Pieces of one film and the film itself, ten minutes of it."""
+    draw = np.random.default_rng(0)
+    whole = draw.normal(0, 20, (2400, CELLS)) + draw.uniform(60, 190, CELLS)
+    pieces = [np.clip(whole[start : start + 32], 0, 255).astype(np.uint8) for start in range(0, 90, 3)]
+    texts = [piece.tobytes().hex() for piece in pieces]
+    alone = np.concatenate(list(candidates(Films.read(texts))))
+    films = Films.read([*texts, np.clip(whole, 0, 255).astype(np.uint8).tobytes().hex()])
+    tracemalloc.start()
+    together = np.concatenate(list(candidates(films)))
+    matches = align(films, together)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 300e6
+    assert np.array_equal(together[together[:, 1] < len(texts)], alone)
+    found = {int(a): match for (a, b), match in zip(together, matches, strict=True) if b == len(texts)}
+    assert all(match is not None and match.bins == 32 and match.likeness > 0.99 for match in found.values())
+    assert len(found) == len(texts)
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="needs the shared footage")

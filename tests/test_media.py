@@ -84,6 +84,20 @@ def test_webp_is_animated_at_its_rate(tmp_path: Path) -> None:
     assert back.fps == 10.0
 
 
+@pytest.mark.parametrize(("suffix", "fps", "shown"), [("gif", 60.0, 30), ("gif", 120.0, 40), ("webp", 120.0, 60)])
+def test_animations_faster_than_players_keep_their_speed(tmp_path: Path, suffix: str, fps: float, shown: int) -> None:
+    path = media.write(numbered(24, fps), tmp_path / f"x.{suffix}")
+    with Image.open(path) as picture:
+        stays = []
+        for index in range(picture.n_frames):
+            picture.seek(index)
+            picture.load()
+            stays.append(picture.info["duration"])
+    assert min(stays) >= (20 if suffix == "gif" else 11)
+    assert sum(stays) == pytest.approx(24_000 / fps, abs=10)
+    assert len(stays) == 24 * shown // fps
+
+
 def test_one_png_and_a_folder_of_them(tmp_path: Path) -> None:
     video = numbered(5)
     one = media.write(Video(video.frames[:1], 1.0), tmp_path / "one.png")

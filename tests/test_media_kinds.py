@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from test_media import CLIPS, needs_clips, number_of, numbered
 from test_media_screen import encoded
 
 from manzar import media
+from manzar.curate.cuts.scan import scan, scan_pictures
 from manzar.media import stills
 from manzar.nouns import ManzarError, MediaError, UsageError
 
@@ -61,6 +65,20 @@ def test_uneven_and_hurried_animations(tmp_path: Path) -> None:
     still = tmp_path / "still.webp"
     first.save(still)
     assert (media.probe(still).frames, media.read(still).seconds) == (1, 1.0)
+
+
+def test_the_rate_of_an_uneven_animation_is_its_mean(tmp_path: Path) -> None:
+    path = tmp_path / "x.webp"
+    first, *others = (Image.fromarray(frame) for frame in numbered(20).frames)
+    first.save(path, save_all=True, append_images=others, duration=[2000, *[40] * 19])
+    found = media.probe(path)
+    assert (found.frames, found.seconds) == (20, pytest.approx(2.76))
+    assert found.fps == pytest.approx(20 / 2.76)
+    data = bytearray(path.read_bytes())
+    last = data.rindex(b"ANMF") + 24  # the picture's own chunk
+    data[last + 18 : last + 28] = b"\xff" * 10
+    path.write_bytes(data)
+    assert media.probe(path).fps == pytest.approx(19 / 2.72)
 
 
 @pytest.mark.skipif("libvpx-vp9" not in av.codecs_available, reason="FFmpeg without libvpx")
@@ -242,6 +260,36 @@ def test_suffixes_and_what_they_open(tmp_path: Path) -> None:
     mislabelled = media.write(numbered(4), tmp_path / "x.webp").rename(tmp_path / "x.mp4")
     assert media.probe(mislabelled).codec == "webp"
     assert stills.pillow_format(media.write(numbered(2), tmp_path / "y.mp4")) is None
+
+
+def without_pictures(path: Path) -> Path:
+    """An AVI with the header of a video stream and only its sound."""
+    with av.open(str(path), "w") as output:
+        video, sound = output.add_stream("mpeg4", rate=10), output.add_stream("pcm_s16le", rate=8000)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for index in range(4):
+            samples = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+            samples.sample_rate, samples.pts = 8000, 800 * index
+            output.mux(sound.encode(samples))
+        output.mux(sound.encode(None))
+    return path
+
+
+def test_a_stream_without_a_picture_is_damaged(tmp_path: Path) -> None:
+    path = without_pictures(tmp_path / "x.avi")
+    for look in (media.probe, media.read, media.picture, scan, lambda file: list(media.frames(file))):
+        with pytest.raises(MediaError, match=r"x\.avi: .*0 frames survive"):
+            look(path)
+    with pytest.raises(MediaError, match="0 frames survive"):
+        scan_pictures([])
+
+
+@pytest.mark.parametrize(("threads", "expected"), [("4,2", 2), ("0", 2), ("1", 1)])
+def test_every_legal_number_of_threads(threads: str, expected: int) -> None:
+    code = "from manzar.media.film import DECODER_THREADS; print(DECODER_THREADS)"
+    environment = {**os.environ, "OMP_NUM_THREADS": threads}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == expected
 
 
 def damaged(data: bytes, rng: np.random.Generator) -> bytes:

@@ -16,6 +16,7 @@ from manzar import media
 from manzar.media import deinterlace
 from manzar.media.clock import Clock
 from manzar.media.hdr import BT2020_TO_BT709, hlg_scene, pq_code, to_sdr
+from manzar.media.screen import Screen
 from manzar.nouns import Video
 
 Array = np.ndarray
@@ -204,6 +205,13 @@ def test_odd_sides_and_oblong_pixels(tmp_path: Path) -> None:
         output.mux(stream.encode(None))
     assert media.read(tall).frames.shape == (1, 128, 96, 3)
     assert media.probe(tall).pixel_aspect == 0.5
+
+
+def test_pixels_of_no_plausible_shape_are_square() -> None:
+    picture = av.VideoFrame(96, 64, "yuv420p")
+    assert Screen(picture, Fraction(8)).displayed == (768, 64)
+    for aspect in (Fraction(2_000_000), Fraction(1, 2_000_000), Fraction(0), None):
+        assert (Screen(picture, aspect).displayed, Screen(picture, aspect).pixel_aspect) == ((96, 64), 1)
 
 
 def test_a_file_of_one_frame(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ RED, BLUE = (210, 40, 30), (30, 60, 220)
 def scenery(width: int = WIDTH, height: int = HEIGHT) -> Bytes:
     """A smooth random texture, the same every time."""
     coarse = np.random.default_rng(3).integers(60, 200, (height // 8, width // 8, 3), dtype=np.uint8)
-    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    smooth: Bytes = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return smooth
 
 
 def film(frames: int, *discs: tuple[Place, int, tuple[int, int, int]], pan: float = 0.0) -> Video:
@@ -180,6 +181,7 @@ def test_a_flicker_does_not_stall(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < calls <= 3 * 40 * 24
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("size", [(16, 16), (17, 301), (4000, 64), (540, 960)])
 def test_any_size_and_rate_gives_boxes_within_the_frame(size: tuple[int, int]) -> None:
     noise = np.random.default_rng(1).integers(0, 255, (9, *size, 3), dtype=np.uint8)

@@ -28,6 +28,7 @@ from manzar.nouns import ManzarError
 Beat = Callable[[float], None]  # what a task calls to say that it gets on, and how far it is, 0 to 1
 
 PATIENCE_S = 30.0  # silence after which a worker is held to hang
+START_S = 60.0  # the same while Python starts and imports
 ASLEEP_S = 5.0  # without a look at the workers: the terminal was stopped, or the caller was busy
 MEMORY_BYTES = 8 << 30  # address space of one worker: a file that asks for more gets a MemoryError, not the machine
 _BEAT = b"\x00"
@@ -172,7 +173,8 @@ def _listen(worker: _Worker, events: _Events) -> None:
 
 def _stop_silent(alive: set[_Worker], patience_s: float) -> None:
     for worker in alive:
-        if time.monotonic() - worker.heard > patience_s and not worker.hung:
+        granted = patience_s if worker.begun else max(patience_s, START_S)
+        if time.monotonic() - worker.heard > granted and not worker.hung:
             worker.hung = True
             worker.process.kill()
 

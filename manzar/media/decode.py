@@ -41,10 +41,15 @@ def frames(path: str | Path, *, size: tuple[int, int] | None = None) -> Iterator
 
     `size` (width, height) scales each picture as it is decoded; otherwise all have the size of the first.
     Raises UsageError for a missing file and MediaError for one that cannot be opened; at a damaged place the pictures
-    before it have been given out and MediaError says how many there were.
+    before it have been given out and MediaError says how many there were, 0 for a file without a picture.
     """
+    count = 0
     with opened(path) as source:
-        yield from source.pictures(size)
+        for timed in source.pictures(size):
+            count += 1
+            yield timed
+    if count == 0:
+        raise MediaError(f"{path}: damaged, 0 frames survive")
 
 
 def read(

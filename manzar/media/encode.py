@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 
 import av
@@ -26,6 +27,8 @@ X264_OPTIONS = {"crf": "16", "preset": "veryfast", "x264-params": "weightp=0"}
 QUICK_X264_OPTIONS = {**X264_OPTIONS, "crf": "19", "preset": "ultrafast"}
 VP9_OPTIONS = {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "0"}
 WEBP_QUALITY = 85
+# Browsers show a picture of a GIF that claims less than 20 ms, of a WebP no more than 10 ms, for the tenth of a second.
+GIF_FPS, WEBP_FPS = 50, 90
 PNG_NAME = re.compile(r"frame_\d{5,}\.png")
 
 
@@ -33,8 +36,9 @@ def write(video: Video, path: str | Path, *, quick: bool = False) -> Path:
     """Write `video`, uint8 (T, H, W, 3), to `path` and return it as a Path.
 
     The extension decides: .mp4 (H.264, 4:2:0, BT.709, index in front), .webm (VP9), .gif, .webp (animated),
-    .png (one frame); a path that ends in "/" or is a folder takes numbered PNG frames. What was there before is
-    replaced, and only by something whole. quick: of the ways to write .mp4 the one for many small files.
+    .png (one frame); a path that ends in "/" or is a folder takes numbered PNG frames. Of more than 50 frames per
+    second in a .gif, 90 in a .webp, only every second, third… is written, for no player shows them all. What was there
+    before is replaced, and only by something whole. quick: of the ways to write .mp4 the one for many small files.
     Raises UsageError for an unknown extension, odd sides (mp4, webm) or several frames for one .png, StorageError if
     the disk is full or not writable, MediaError if the encoder fails.
     """
@@ -130,19 +134,27 @@ def _encode(
 
 def _write_gif(video: Video, path: Path) -> None:
     """Players round a GIF's clock to hundredths of a second, so the error is carried over, not summed."""
+    video = _at_most(GIF_FPS, video)
     ends = [round((index + 1) * 100 / video.fps) for index in range(len(video.frames))]
-    durations = [10 * max(2, end - start) for start, end in zip([0, *ends], ends, strict=False)]
+    durations = [10 * (end - start) for start, end in zip([0, *ends], ends, strict=False)]
     pictures = [Image.fromarray(frame).quantize(256, dither=Image.Dither.FLOYDSTEINBERG) for frame in video.frames]
     pictures[0].save(path, "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0, optimize=False)
 
 
 def _write_webp(video: Video, path: Path) -> None:
+    video = _at_most(WEBP_FPS, video)
     ends = [round((index + 1) * 1000 / video.fps) for index in range(len(video.frames))]
     durations = [end - start for start, end in zip([0, *ends], ends, strict=False)]
     pictures = [Image.fromarray(frame) for frame in video.frames]
     pictures[0].save(
         path, "WEBP", save_all=True, append_images=pictures[1:], duration=durations, loop=0, quality=WEBP_QUALITY
     )
+
+
+def _at_most(fps: float, video: Video) -> Video:
+    """The video itself, or as much of it as every second, third… frame at no more than `fps`."""
+    every = ceil(video.fps / fps)
+    return Video(video.frames[::every], video.fps / every)
 
 
 def _write_png(video: Video, path: Path) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     TimedPicture = tuple[float, av.VideoFrame]
 
-DECODER_THREADS = min(2, int(os.environ.get("OMP_NUM_THREADS") or 2))  # one where processes fill the cores
+DECODER_THREADS = 1 if os.environ.get("OMP_NUM_THREADS") == "1" else 2  # one where processes fill the cores
 THREADED_PIXELS = 640 * 360  # below this a second decoding thread costs more than it brings
 PLAUSIBLE_FPS = (0.1, 240.0)  # containers without a clock claim 1000 or 90000 frames per second
 OPTIONS = {

@@ -12,7 +12,7 @@ from av.video.format import VideoFormat
 from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc, Interpolation, VideoReformatter
 
 from manzar.media.hdr import Transfer, to_sdr
-from manzar.media.source import PAPER, fitted
+from manzar.media.source import PAPER, inner
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -27,7 +27,7 @@ EXACT_SCALED = Interpolation.FULL_CHR_H_INT
 EXACT_UNSCALED = Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
 UNSPECIFIED_COLOURSPACE = 2
 HD_HEIGHT = 720  # untagged material from here on is taken for BT.709, below for BT.601, as browsers do
-SAME_SHAPE = 0.02  # a picture of another size and nearly the same shape is scaled, of another shape set in bars
+PLAUSIBLE_ASPECT = (1 / 8, 8)  # of a pixel; a file that claims another would be shown as one line, and fill the memory
 HDR: dict[int, Literal["pq", "hlg"]] = {int(ColorTrc.SMPTE2084): "pq", int(ColorTrc.ARIB_STD_B67): "hlg"}
 BT2020_PRIMARIES = int(ColorPrimaries.BT2020)
 
@@ -54,19 +54,20 @@ class Screen:
 
     def __init__(self, first: av.VideoFrame, pixel_aspect: Fraction | None) -> None:
         self.orientation = orientation(first)
-        self.pixel_aspect = pixel_aspect if pixel_aspect is not None and pixel_aspect > 0 else 1
+        plausible = pixel_aspect is not None and PLAUSIBLE_ASPECT[0] <= pixel_aspect <= PLAUSIBLE_ASPECT[1]
+        self.pixel_aspect = pixel_aspect if pixel_aspect is not None and plausible else 1
         self.stored = (first.width, first.height)
         self.displayed = self._displayed(first)
         self._reformatter = VideoReformatter()
 
     def show(self, picture: av.VideoFrame, size: tuple[int, int]) -> Frames:
         """uint8 (H, W, 3) of `size` (width, height). A picture whose shape changes in mid-file gets black bars."""
-        inner = size
+        part = size
         if (picture.width, picture.height) != self.stored:
-            inner = self._inner(picture, size)
-        stored = inner[::-1] if self.orientation.transposed else inner
+            part = inner(*self._displayed(picture), self.displayed, size)
+        stored = part[::-1] if self.orientation.transposed else part
         shown = self.orientation.turned(self._rgb(picture, stored))
-        return shown if inner == size else _centred(shown, size)
+        return shown if part == size else _centred(shown, size)
 
     def _displayed(self, picture: av.VideoFrame) -> tuple[int, int]:
         """(width, height) with square pixels; an oblong pixel enlarges the shorter side, so nothing is lost."""
@@ -76,17 +77,6 @@ class Screen:
         else:
             height = round(height / self.pixel_aspect)
         return (height, width) if self.orientation.transposed else (width, height)
-
-    def _inner(self, picture: av.VideoFrame, size: tuple[int, int]) -> tuple[int, int]:
-        """The part of `size` that a picture of another size fills; `size` itself may be a squeezed one."""
-        width, height = self._displayed(picture)
-        if abs(width / height * self.displayed[1] / self.displayed[0] - 1) <= SAME_SHAPE:
-            return size
-        part = fitted(width, height, self.displayed)
-        return (
-            max(1, round(part[0] * size[0] / self.displayed[0])),
-            max(1, round(part[1] * size[1] / self.displayed[1])),
-        )
 
     def _rgb(self, picture: av.VideoFrame, size: tuple[int, int]) -> Frames:
         transfer = transfer_of(picture)

@@ -16,6 +16,7 @@ FALLBACK_FPS = 25.0
 MOST_SIDE = 8192  # pictures of more than this squared are refused: one of them would take 200 MB as RGB
 MOST_PIXELS = MOST_SIDE * MOST_SIDE
 TOO_LARGE = f"larger than {MOST_SIDE}x{MOST_SIDE}; make it smaller first"
+SAME_SHAPE = 0.02  # a picture of another size and nearly the shape of the first is scaled, of another set in bars
 PAPER = 255  # see-through places show the white of a page, as they do in a browser or a document
 
 
@@ -68,3 +69,12 @@ def fitted(width: int, height: int, within: tuple[int, int]) -> tuple[int, int]:
     """The largest (width, height) of the shape `width`:`height` inside `within`, at least one pixel each way."""
     scale = min(within[0] / width, within[1] / height)
     return min(within[0], max(1, round(width * scale))), min(within[1], max(1, round(height * scale)))
+
+
+def inner(width: int, height: int, displayed: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """The part of `size` that a picture of `width`:`height` fills in a film whose first is `displayed` so large: all
+    of it if the shape is the same. `size` itself may be a squeezed one."""
+    if abs(width / height * displayed[1] / displayed[0] - 1) <= SAME_SHAPE:
+        return size
+    part = fitted(width, height, displayed)
+    return max(1, round(part[0] * size[0] / displayed[0])), max(1, round(part[1] * size[1] / displayed[1]))

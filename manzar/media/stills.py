@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps, features
 
-from manzar.media.source import MOST_PIXELS, PAPER, TOO_LARGE, Probe, fitted
+from manzar.media.source import MOST_PIXELS, PAPER, TOO_LARGE, Probe, inner
 from manzar.nouns import MediaError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 FOLDER_FPS = 24.0
 STILL_FPS = 1.0  # a single picture is shown for a second
 BRIEFEST_MS, USUAL_MS = 10, 100  # browsers show a picture that claims no more than the first for the second
-SAME_SHAPE = 0.02  # an image of nearly the shape of the first is scaled to it, of another shape set in bars
 IMAGE_SUFFIXES = frozenset((".jpeg", ".jpg", ".png", ".webp"))
 NUMBERED = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)  # the last run of digits counts
 FORMATS = ("JPEG", "PNG", "WEBP")
@@ -42,11 +42,14 @@ class Animation:
         self._image.close()
 
     def probe(self) -> Probe:
-        """From the header and the first picture. Raises MediaError if that is damaged."""
+        """From the header and all pictures, of which each says how long it stays. Raises MediaError if the first is
+        damaged; of the others those that survive count."""
         width, height = self._image.size
         alpha = _see_through(self._loaded(0))
         depth = _avif_depth(self.path) if self.form == "AVIF" else 8
-        return Probe(width, height, self.fps, self.count, None, self.form.lower(), bit_depth=depth, alpha=alpha)
+        fps = STILL_FPS if self.count == 1 else self._mean_fps()
+        seconds = self.count / fps
+        return Probe(width, height, fps, self.count, seconds, self.form.lower(), bit_depth=depth, alpha=alpha)
 
     def pictures(self, size: tuple[int, int] | None, *, start_s: float = 0.0, start_frame: int = 0) -> Iterator[Timed]:
         """As `Source.pictures`; always decoded from the first, since each picture builds on the one before."""
@@ -56,6 +59,12 @@ class Animation:
             if index >= start_frame:
                 yield seconds, _shown(image, size or image.size, image.size)
             seconds += self._milliseconds(index) / 1000
+
+    def _mean_fps(self) -> float:
+        milliseconds: list[float] = []
+        with suppress(MediaError):
+            milliseconds.extend(self._milliseconds(index) for index in range(self.count))
+        return 1000 * len(milliseconds) / sum(milliseconds)
 
     def _loaded(self, index: int) -> Image.Image:
         try:
@@ -79,20 +88,21 @@ class Folder:
         self.files = numbered_images(path)
 
     def close(self) -> None:
-        """Every image was closed after it was read."""
+        """Nothing to do: every image is closed as soon as it is read."""
 
     def probe(self) -> Probe:
         """From the names and the first image. Raises MediaError if that is damaged."""
-        first = _opened(self.files[0], FORMATS, 0)
         image = _loaded(self.files[0], 0)
-        turned = {3: 180, 6: 90, 8: 270}.get(first.getexif().get(0x0112, 1), 0)
+        with _opened(self.files[0], FORMATS, 0) as first:
+            codec = str(first.format).lower()
+            turned = {3: 180, 6: 90, 8: 270}.get(first.getexif().get(0x0112, 1), 0)
         count = len(self.files)
         return Probe(
             *image.size,
             self.fps,
             count,
             count / self.fps,
-            str(first.format).lower(),
+            codec,
             rotation=turned,
             bit_depth=16 if image.mode.startswith("I") else 8,
             alpha=_see_through(image),
@@ -178,17 +188,13 @@ def _loaded(path: Path, index: int, size: tuple[int, int] | None = None) -> Imag
 
 def _shown(image: Image.Image, size: tuple[int, int], displayed: tuple[int, int]) -> Frames:
     """uint8 (H, W, 3) of `size`; an image of another shape than `displayed`, the first one's, gets black bars."""
-    rgb, inner = _rgb(image), size
-    width, height = image.size
-    if abs(width / height * displayed[1] / displayed[0] - 1) > SAME_SHAPE:
-        part = fitted(width, height, displayed)
-        inner = (max(1, part[0] * size[0] // displayed[0]), max(1, part[1] * size[1] // displayed[1]))
-    if rgb.size != inner:
-        smaller = inner[0] * inner[1] < rgb.width * rgb.height
-        rgb = rgb.resize(inner, Image.Resampling.BOX if smaller else Image.Resampling.BICUBIC)
-    if inner != size:
+    rgb, part = _rgb(image), inner(*image.size, displayed, size)
+    if rgb.size != part:
+        smaller = part[0] * part[1] < rgb.width * rgb.height
+        rgb = rgb.resize(part, Image.Resampling.BOX if smaller else Image.Resampling.BICUBIC)
+    if part != size:
         canvas = Image.new("RGB", size)
-        canvas.paste(rgb, ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
+        canvas.paste(rgb, ((size[0] - part[0]) // 2, (size[1] - part[1]) // 2))
         rgb = canvas
     return np.asarray(rgb, dtype=np.uint8)
 

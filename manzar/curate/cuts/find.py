@@ -248,24 +248,35 @@ def _products(miniatures: Frames, reach: int) -> tuple[Floats, Floats]:
 
 
 def _fades(ramps: list[_Ramp], hard: list[int], flat: NDArray[np.bool_]) -> Iterator[tuple[int, int, int]]:
-    """(start, middle, end) of the transitions through flat pictures: into them and out again, at least once evenly.
+    """(start, middle, end) of the transitions through flat pictures: into them, perhaps on to others, and out again,
+    at least once evenly; none overlaps another.
 
     A film that begins or ends flat does not change its shot there.
     """
     into = {last: first + 1 for first, last in ramps if flat[last]} | {t: t for t in hard if flat[t]}
     out_of = {first: last for first, last in ramps if flat[first]} | {t - 1: t for t in hard if flat[t - 1]}
-    for arrived, start in into.items():
-        left = arrived
-        while left not in out_of and left + 1 < len(flat) and flat[left + 1]:
-            left += 1
-        if left not in out_of:
+    done = 0
+    for arrived, start in sorted(into.items(), key=lambda way: way[1]):
+        if start < done:
             continue
-        end = out_of[left]
-        if start < arrived and left + 1 < end:
+        left, end, evenly = arrived, arrived, start < arrived
+        while flat[end]:  # black may lead to white before the new shot comes
+            left = end
+            while left not in out_of and left + 1 < len(flat) and flat[left + 1]:
+                left += 1
+            if left not in out_of:
+                break
+            end = out_of[left]
+            evenly = evenly or left + 1 < end
+        if flat[end] or not evenly:
+            continue
+        done = end
+        goes, appears = start < arrived, left + 1 < end
+        if goes == appears:
             yield start, (arrived + left) // 2, end
-        elif left + 1 < end:  # cut to a flat picture from which the new shot appears
+        elif appears:  # cut to a flat picture from which the new shot appears
             yield start, start, end
-        elif start < arrived:  # the old shot goes, and the new one is cut to
+        else:  # the old shot goes, and the new one is cut to
             yield start, end, end
 
 

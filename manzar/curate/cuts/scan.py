@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -67,7 +66,7 @@ class Scan:
             with np.load(path, allow_pickle=False) as saved:
                 if int(saved["layout"]) == LAYOUT:
                     return cls(saved["times"], saved["steps"], saved["miniatures"], str(saved["damage"]))
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile, AttributeError) as error:
+        except Exception as error:  # of a spoilt file zipfile, zlib and NumPy raise nearly anything
             raise DataError(f"{path} is no whole scan ({error}); delete it to have the film scanned again") from error
         raise DataError(f"{path} is a scan of another version; delete it to have the film scanned again")
 
@@ -81,10 +80,11 @@ def scan(path: str | Path, report: Callable[[int], None] | None = None) -> Scan:
     return scan_pictures(media.frames(path, size=THUMBNAIL), report)
 
 
-def scan_pictures(
-    pictures: Iterable[tuple[float, Frames]], report: Callable[[int], None] | None = None
-) -> Scan:
-    """`scan` of pictures that are decoded anyway, of any size: (seconds, uint8 (H, W, 3)) in order of display."""
+def scan_pictures(pictures: Iterable[tuple[float, Frames]], report: Callable[[int], None] | None = None) -> Scan:
+    """`scan` of pictures that are decoded anyway, of any size: (seconds, uint8 (H, W, 3)) in order of display.
+
+    Raises MediaError if there are none.
+    """
     times: list[float] = []
     steps: list[NDArray[np.float32]] = []
     miniatures: list[NDArray[np.uint8]] = []
@@ -101,6 +101,8 @@ def scan_pictures(
         if not times:
             raise
         damage = str(error)
+    if not times:
+        raise MediaError("no picture came to be scanned; 0 frames survive")
     return Scan(np.asarray(times), np.concatenate(steps), np.concatenate(miniatures), damage)
 
 

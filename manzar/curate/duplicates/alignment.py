@@ -97,10 +97,8 @@ def alike(match: Match, strict: bool = False) -> bool:
 
 def align(films: Films, pairs: Indices) -> list[Match | None]:
     """The best match of each pair (P, 2), or None where the two cannot be laid over one another."""
-    order = np.argsort(films.lengths[pairs].max(axis=1, initial=0), kind="stable")  # little padding in a block
     matches: list[Match | None] = [None] * len(pairs)
-    for start in range(0, len(order), ALIGN_BLOCK):
-        block = order[start : start + ALIGN_BLOCK]
+    for block in films.blocks(pairs, ALIGN_BLOCK):
         for index, match in zip(block.tolist(), _align_block(films, pairs[block]), strict=True):
             matches[index] = match
     return matches
@@ -210,6 +208,8 @@ def _handicap(bins: Indices | np.int64, speed: float) -> NDArray[np.float64]:
 def _by_offset(a: Cells, b: Cells) -> Floats:
     """Inner products summed along each offset: out[p, o] = Σ_t a[p, t] · b[p, t + o - (N - 1)], (P, N + M - 1)."""
     pairs, rows, columns = len(a), a.shape[1], b.shape[1]
+    if rows > columns:  # the same from b, which takes less memory
+        return _by_offset(b, a)[:, ::-1]
     # Row t of a, counted from the last, is written t places to the right: a diagonal of the product becomes a column.
     skewed = np.zeros((pairs, rows, columns + rows), dtype=np.float32)
     skewed[:, :, :columns] = a[:, ::-1] @ b.transpose(0, 2, 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,8 @@ MOMENTS = 4  # the strongest movement in each quarter of the shorter film
 STILL_LEVELS = 1.0  # root mean square movement, of 255, below which a film has none
 KEY_BLOCK = 2048
 PAIR_BLOCK = 4096
+BLOCK_NUMBERS = 1 << 25  # float32 that a block of pairs may need at a time, 128 MB
+COPIES = 8  # of both films, with all that is derived from them
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,21 @@ class Films:
         cells *= inside[:, :, None]
         return cells
 
+    def blocks(self, pairs: Indices, most: int) -> Iterator[Indices]:
+        """Places in `pairs`, (P, 2), of those to compare at a time: at most `most`, and as many as fit in memory when
+        all are padded to the longest among them. The shortest come first, so that there is little padding."""
+        first, second = self.lengths[pairs].T
+        shorter, longer = np.minimum(first, second), np.maximum(first, second)
+        order = np.lexsort((shorter, first > second, longer))
+        start = 0
+        while start < len(order):
+            here = order[start : start + most]
+            n, m = np.maximum.accumulate(first[here]), np.maximum.accumulate(second[here])
+            each = (n + m) * (2 * np.minimum(n, m) + COPIES * CELLS)
+            fitting = np.searchsorted(each * np.arange(1, len(here) + 1), BLOCK_NUMBERS, side="right")
+            yield here[: max(1, int(fitting))]
+            start += max(1, int(fitting))
+
 
 def candidates(films: Films) -> Iterator[Indices]:
     """Pairs (P, 2), first index below second, each once, that share a picture and, if they move, a moment."""
@@ -74,7 +92,10 @@ def candidates(films: Films) -> Iterator[Indices]:
         pairs = np.concatenate(found)
         for start in range(0, len(pairs), PAIR_BLOCK):
             block = pairs[start : start + PAIR_BLOCK]
-            block = block[_share_a_moment(films, block)]
+            shared = np.zeros(len(block), dtype=bool)
+            for places in films.blocks(block, PAIR_BLOCK):
+                shared[places] = _share_a_moment(films, block[places])
+            block = block[shared]
             if len(block):
                 yield block
 
@@ -145,14 +166,15 @@ def _alike(rows: Cells, row_owners: Indices, columns: Cells, column_owners: Indi
 
 def _share_a_moment(films: Films, pairs: Indices) -> NDArray[np.bool_]:
     """Whether some strong movement of the shorter film occurs in the longer: (P,). True where the shorter is still."""
-    if len(pairs) == 0:
-        return np.zeros(0, dtype=bool)
     swap = films.lengths[pairs[:, 0]] > films.lengths[pairs[:, 1]]
     shorter, longer = np.where(swap[:, None], pairs[:, ::-1], pairs).T
     short_moves, strength = _moments(films, shorter)  # (P, N, 64), (P, N)
     long_moves, _ = _moments(films, longer)  # (P, M, 64)
-    quarters = np.array_split(np.arange(strength.shape[1]), min(MOMENTS, strength.shape[1]))
-    picks = np.stack([quarter[strength[:, quarter].argmax(axis=1)] for quarter in quarters], axis=1)  # (P, 4)
+    size, more = np.divmod(np.maximum(films.lengths[shorter] - 2, 0), MOMENTS)  # of a quarter; the first are longer
+    bounds = [(size * k + np.minimum(more, k))[:, None] for k in range(MOMENTS + 1)]
+    steps = np.arange(strength.shape[1])
+    inside = [(steps >= begin) & (steps < end) for begin, end in pairwise(bounds)]
+    picks = np.stack([np.where(quarter, strength, -1).argmax(axis=1) for quarter in inside], axis=1)  # (P, 4)
     strongest = np.take_along_axis(short_moves, picks[:, :, None], axis=1)  # (P, 4, 64)
     best = (strongest @ long_moves.transpose(0, 2, 1)).max(axis=(1, 2))
     return np.asarray((best >= MOMENT_ALIKE) | (strength.max(axis=1) < STILL_LEVELS))

@@ -1,7 +1,8 @@
 """Numbers about a clip, by which footage is chosen: motion, exposure, sharpness, text, seams, bars, frozen parts.
 
-Every measure is a plain float in a unit a person can read, and means the same at any size and frame rate. Each looks at
-a few pictures or pairs drawn evenly over the clip, so that a clip costs tens of milliseconds whatever its length.
+Every measure is a plain float in a unit a person can read, and means the same at any size and frame rate. Most look
+at a few pictures or pairs drawn evenly over the clip, and stillness at a few samples of every frame, so that a clip
+costs tens of milliseconds.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def _steady_lines(pictures: NDArray[np.uint8]) -> Field:
     off = SEAM_BESIDE // 2 + 3
     beside = np.maximum(np.roll(near, off, axis=1), np.roll(near, -off, axis=1))
     excess = (line - beside) / (line + beside + SEAM_GRAIN)
-    # Test patterns and drawings are flat beside their edges; what was filmed nowhere is.
+    # Test patterns and drawings are flat beside their edges; filmed pictures never are.
     excess = np.sort(np.where(beside > FLAT, excess, 0), axis=0)[SEAM_WEAKER]
     return np.append(excess, excess[-1:]).astype(np.float32)
 

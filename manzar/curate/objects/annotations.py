@@ -1,8 +1,8 @@
 """Tracks that people already have: MOT tables, COCO-style JSON, YOLO text files.
 
     MOT     rows of frame, id, left, top, width, height[, confidence, ...] in pixels; frames count from 1; a row with a
-            confidence of 0 is to be ignored. NAME.mot.csv, NAME.csv, or NAME/gt/gt.txt; det.txt holds detections, which are no tracks, and is
-            passed over.
+            confidence of 0 is to be ignored. NAME.mot.csv, NAME.csv, or NAME/gt/gt.txt; a det.txt is passed over, for
+            detections are no tracks.
     COCO    images (file_name, frame_id or frame_index, video_id, width, height), annotations (image_id, bbox, track_id
             or instance_id, category_id), perhaps videos (id, name or file_name, fps) and categories. A video with an
             fps of its own is met by time, else pictures are met by their number.

@@ -289,8 +289,6 @@ def _see(thing: Thing, index: int, pieces: list[Region], expected: Rect, shared:
 def _missing(region: Region, lost: Sequence[Thing], index: int) -> Thing | None:
     """The lost thing that an unexpected region is: of its colours, about its size, no farther than it can be."""
     near = [thing for thing in lost if 0.5 < region.area / thing.area < 2 and _reaches(thing, region.rect, index)]
-    if not near:
-        return None
     ours = _colours([region])
     best, found = 0.5, None
     for thing in near:
