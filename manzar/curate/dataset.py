@@ -116,7 +116,7 @@ def publish(out: Path, clips: Sequence[Clip], rejections: Sequence[Rejection]) -
         path = out / CLIPS_FOLDER / f"{row.id}.mp4"
         if row.id and path.exists() and not (out / REFUSED_FOLDER / f"{row.id}.jpg").exists():
             with suppress(MediaError):  # spoiled by somebody; it goes without a picture
-                save_poster(media.read(path), out, row.id)
+                save_poster(media.read(path, max_frames=9), out, row.id)
     write_rejected(out, sorted(rejections, key=lambda row: (row.path, row.start_s, row.reason, row.detail)))
     write_clips(out, sorted(clips, key=lambda clip: (clip.source, clip.start_s, clip.id)))
     _clear(out / CLIPS_FOLDER, {clip.id for clip in clips})

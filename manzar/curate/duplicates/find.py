@@ -128,9 +128,14 @@ def _preference(i: int, clips: Sequence[Clip], neighbours: Mapping[int, Mapping[
     """Sort key, the best clip first; `i` itself is the order of source, start and id."""
     clip = clips[i]
     likeness = float(np.mean([edge.match.still for edge in neighbours[i].values()]))
-    crisp = clip.measures.get("sharpness", 0.0)  # of two alike the one that a codec took less from
+    # A codec that took much leaves less sharpness than the others of the family have.
+    crisp = _sharpness(clip) - float(np.mean([_sharpness(clips[j]) for j in neighbours[i]]))
     grey = clip.measures.get("colour", 100.0) <= GREY
-    return (-clip.width * clip.height, -round(_seconds(clip), 1), float(grey), -round(likeness, 1), -round(crisp, 2), i)
+    return (-clip.width * clip.height, -round(_seconds(clip), 1), float(grey), -round(likeness, 1), -round(crisp, 1), i)
+
+
+def _sharpness(clip: Clip) -> float:
+    return clip.measures.get("sharpness", 0.0)
 
 
 def _last(i: int, away: Mapping[int, int]) -> int:
