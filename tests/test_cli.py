@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import resource
@@ -252,7 +253,10 @@ def test_ctrl_c_leaves_a_run_that_can_go_on(data: Path, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "manzar", "train", "vae", "--out", str(tmp_path / "run")]
     start = [*words, "--data", str(data), "--steps", "100000"]
     start += [word for pair in ("size=32", "crop=16", "crop_frames=5", "batch=2") for word in ("--set", pair)]
-    process = subprocess.Popen(start, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    # A suite that a shell started in the background ignores Ctrl-C, and so would its children.
+    listening = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(start, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+                               preexec_fn=listening)  # fmt: skip
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("step 0"):
