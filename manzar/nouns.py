@@ -11,7 +11,8 @@ torch or numpy at run time, so the command line can name an error before anythin
     ├── DataError            (1)    a data set that is missing, empty or damaged
     ├── ModelError           (1)    a model folder that is incomplete, mis-shaped or unsafe
     ├── TrainingError        (1)    a run that must stop: non-finite loss, a checkpoint of another recipe
-    └── StorageError         (1)    the disk is full or not writable
+    ├── StorageError         (1)    the disk is full or not writable
+    └── CaptionError         (1)    a captioner that gave nothing of use; in curate/captions/answers.py
 """
 
 from __future__ import annotations

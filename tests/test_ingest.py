@@ -173,6 +173,17 @@ def test_more_footage_is_added_and_copies_are_refused(footage: Path, tmp_path: P
     assert by_file(curate.read_rejected(data)) == {"again.mp4": ["duplicate"] * 2, "long.mp4": ["duplicate"]}
 
 
+def test_the_summary_says_what_the_table_has_too_much(footage: Path, tmp_path: Path) -> None:
+    rows = ["path,caption", "two.mp4,two shots", "two.mp4,a second time", "gone.mp4,nowhere"]
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    summary = curate.ingest(
+        [footage / "two.mp4"], tmp_path / "data", limits={}, captions=tmp_path / "t.csv", workers=1
+    )
+    assert (summary.unmatched, summary.passed_over) == (("gone.mp4",), 1)
+    assert "1 rows of the table name no video here, for example gone.mp4" in summary.text()
+    assert {clip.captions["en"] for clip in curate.read_clips(tmp_path / "data")} == {"two shots"}
+
+
 def test_a_renamed_file_keeps_its_clips(footage: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     ingest(footage / "two.mp4", data)

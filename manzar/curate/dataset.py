@@ -29,6 +29,8 @@ class IngestSummary:
     reasons: Mapping[str, int] = field(default_factory=dict)
     shapes: Mapping[str, int] = field(default_factory=dict)
     captions: CaptionReport | None = None
+    unmatched: tuple[str, ...] = ()  # what the table of captions names and the footage does not hold
+    passed_over: int = 0  # second captions of one video in one language, in the table
 
     def text(self) -> str:
         """For people: what came of the footage, line by line."""
@@ -43,6 +45,10 @@ class IngestSummary:
             lines.append(f"turned away: {reasons} (rejected.parquet says where and why)")
         if self.captions is not None:
             lines += self.captions.lines()
+        if self.unmatched:
+            lines.append(f"{len(self.unmatched)} rows of the table name no video here, for example {self.unmatched[0]}")
+        if self.passed_over:
+            lines.append(f"{self.passed_over} second captions in a language were passed over: the first stays")
         return "\n".join([*lines, f"look at it: manzar show {self.out}"])
 
 

@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from manzar import media
 from manzar.curate.dataset import turned_away
 from manzar.curate.footage import Source
 from manzar.curate.journal import Journal
 from manzar.curate.objects.annotations import Annotations, tracks_beside
 from manzar.curate.plan import Settings
-from manzar.curate.shots import FileTask, Outcome, Piece, find_extras, patience_of, picks_of
-from manzar.curate.workers import Lost, run_tasks
-from manzar.nouns import Box, BoxTrack, Clip, Progress, Rejection
+from manzar.curate.shots import FileTask, Outcome, Piece, patience_of, picks_of
+from manzar.curate.workers import Beat, Lost, run_tasks
+from manzar.nouns import Box, BoxTrack, Clip, MediaError, Progress, Rejection, UsageError
 
+FACE_SECONDS = 0.5  # how often faces are looked for when they are counted
 EXTRAS_VERSION = 1  # part of their key: raise it when the same clip should give other faces or tracks
+
+
+def find_extras(task: tuple[Path, bool, bool], beat: Beat) -> dict[str, Any]:
+    """Of a written clip: how many faces it shows, and the objects that move in it. task: (file, faces, tracks)."""
+    path, faces, tracks = task
+    found: dict[str, Any] = {}
+    try:
+        video = media.read(path)
+    except (MediaError, UsageError):  # somebody spoiled the file; what is not found out counts as unknown
+        return found
+    if faces:
+        from manzar.curate.objects.faces import find_faces
+
+        found["faces"] = len(find_faces(video, every_s=FACE_SECONDS))
+        beat(0.5)
+    if tracks:
+        from manzar.curate.objects.tracks import object_tracks
+
+        found["tracks"] = [asdict(track) for track in object_tracks(video)]
+    return found
 
 
 def with_extras(

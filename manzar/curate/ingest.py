@@ -28,7 +28,7 @@ from manzar.curate.objects.annotations import read_tracks
 from manzar.curate.plan import Settings
 from manzar.curate.shots import HELD_BYTES, FileTask, Outcome, clip_file, patience_of, recall, salvage
 from manzar.curate.splits import assign_splits, remembered
-from manzar.curate.workers import PATIENCE_S, Lost, run_tasks
+from manzar.curate.workers import Lost, run_tasks
 from manzar.nouns import Clip, Progress, Rejection, UsageError
 
 MEGABYTE = 1 << 20
@@ -72,12 +72,12 @@ def ingest(
     with only_one(out):
         sources, rejections = distinct(found, out, hashing)
         tasks = [FileTask(source.path, source.name, source.digest, out, settings, limits) for source in sources]
-        outcomes = list(_outcomes(tasks, crew, report))
+        outcomes = list(_outcomes(tasks, crew, patience_of(settings), report))
         rejections += [row for outcome in outcomes for row in outcome.rejections]
         clips, refused = _judged(outcomes, limits)
         untouched, rows = _others(out, {os.path.abspath(path) for path, _ in found}, {clip.id for clip in clips})
         clips, repeated, related = _without_duplicates([*untouched, *clips])
-        clips, lost = _with_files(clips, out, tasks, outcomes, crew)
+        clips, lost = _with_files(clips, out, tasks, outcomes, crew, patience_of(settings))
         clips, faced = with_extras(clips, sources, settings, out, crew, report)
         rejections += [*refused, *repeated, *lost, *faced]
         clips = [replace(clip, **words[clip.source]) if clip.source in words else clip for clip in clips]
@@ -85,8 +85,9 @@ def ingest(
         clips = assign_splits(clips, remembered(out, related), {clip.source for clip in untouched})
         new = {(row.path, row.start_s, row.reason, row.id) for row in rejections}
         rows = [row for row in rows if (row.path, row.start_s, row.reason, row.id) not in new] + rejections
-        summary = _summary(out, clips, rows, set(words), begun)
         publish(out, clips, rows)
+        summary = _summary(out, clips, rows, set(words), begun)
+        summary = replace(summary, unmatched=tuple(table.unmatched(found)), passed_over=table.passed_over)
         write_json(out / SETTINGS, _settings_record(settings, limits, summary, len(clips), len(rows)))
     return summary
 
@@ -135,14 +136,13 @@ def _available_memory() -> int | None:
     return memory if limit == "max" else min(memory, int(limit))
 
 
-def _outcomes(tasks: Sequence[FileTask], crew: int, report: Progress | None) -> Iterator[Outcome]:
+def _outcomes(tasks: Sequence[FileTask], crew: int, patience: float, report: Progress | None) -> Iterator[Outcome]:
     """What each file gave, in the order of `tasks`: from the journal, or by work that runs ahead."""
     known = [recall(task) for task in tasks]
     fresh = [index for index, outcome in enumerate(known) if outcome is None]
     fresh.sort(key=lambda index: -_size(tasks[index].path))  # the largest first: the last hour has work for all cores
     meter = _Meter([_size(tasks[index].path) for index in fresh], report)
     fresh_tasks = [tasks[index] for index in fresh]
-    patience = patience_of(tasks[0].settings) if tasks else PATIENCE_S
     for place, result in run_tasks(clip_file, fresh_tasks, workers=crew, patience_s=patience, on_beat=meter.beat):
         task = fresh_tasks[place]
         if isinstance(result, Lost):
@@ -208,7 +208,12 @@ def _without_duplicates(clips: Sequence[Clip]) -> tuple[list[Clip], list[Rejecti
 
 
 def _with_files(
-    clips: Sequence[Clip], out: Path, tasks: Sequence[FileTask], outcomes: Sequence[Outcome], crew: int
+    clips: Sequence[Clip],
+    out: Path,
+    tasks: Sequence[FileTask],
+    outcomes: Sequence[Outcome],
+    crew: int,
+    patience: float,
 ) -> tuple[list[Clip], list[Rejection]]:
     """Make the clips that are to be kept and have no file: lost, or turned away under other limits."""
     absent = {clip.id for clip in clips if not (out / clip.path).exists()}
@@ -216,9 +221,7 @@ def _with_files(
         replace(task, again=frozenset(piece.key for piece in outcome.pieces if piece.clip.id in absent), limits={})
         for task, outcome in zip(tasks, outcomes, strict=True)
     ]
-    wanted = [task for task in again if task.again]
-    patience = patience_of(tasks[0].settings) if tasks else PATIENCE_S
-    for _ in run_tasks(clip_file, wanted, workers=crew, patience_s=patience):
+    for _ in run_tasks(clip_file, [task for task in again if task.again], workers=crew, patience_s=patience):
         pass
     gone = [clip for clip in clips if clip.id in absent and not (out / clip.path).exists()]
     rows = [turned_away(clip, "lost", f"{clip.path} is missing; ingest {clip.source} again") for clip in gone]
@@ -230,14 +233,14 @@ def _summary(
     out: Path, clips: Sequence[Clip], rows: Sequence[Rejection], touched: set[str], begun: float
 ) -> IngestSummary:
     mine = [clip for clip in clips if clip.source in touched]
-    turned_away = [row for row in rows if row.path in touched]
+    refused = [row for row in rows if row.path in touched]
     return IngestSummary(
         out,
         len(mine),
-        len(turned_away),
+        len(refused),
         time.monotonic() - begun,
         sum(clip.frames / clip.fps for clip in mine),
-        dict(Counter(row.reason for row in turned_away).most_common()),
+        dict(Counter(row.reason for row in refused).most_common()),
         dict(Counter(f"{clip.width}x{clip.height}" for clip in mine).most_common()),
         missing(mine),
     )

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,8 +33,7 @@ REFUSED_FOLDER = "refused"
 POSTER_SIDE = 384
 UNREADABLE = f"unreadable-{CLIP_VERSION}"  # the journal's key for a file that gave nothing
 TOO_LARGE = "it asks for more memory than a worker may have; choose a smaller --max-side or --max-seconds"
-FACE_SECONDS = 0.5  # how often faces are looked for when they are counted
-BLUR_SECONDS = 0.1  # and when missing one would show a face
+BLUR_SECONDS = 0.1  # how often faces are looked for when missing one would show it
 SCAN_SHARE = 0.3  # of the work on a file, for the progress line
 HELD_BYTES = 2 << 30  # of decoded pictures: two minutes or three at the usual sizes
 
@@ -325,23 +324,3 @@ def _cut_out(
             span = following
     if span is not None:
         raise MediaError(f"{task.path}: the pictures ended before {span.end_s:.2f} s on the second reading")
-
-
-def find_extras(task: tuple[Path, bool, bool], beat: Beat) -> dict[str, Any]:
-    """Of a written clip: how many faces it shows, and the objects that move in it. task: (file, faces, tracks)."""
-    path, faces, tracks = task
-    found: dict[str, Any] = {}
-    try:
-        video = media.read(path)
-    except (MediaError, UsageError):  # somebody spoiled the file; what is not found out counts as unknown
-        return found
-    if faces:
-        from manzar.curate.objects.faces import find_faces
-
-        found["faces"] = len(find_faces(video, every_s=FACE_SECONDS))
-        beat(0.5)
-    if tracks:
-        from manzar.curate.objects.tracks import object_tracks
-
-        found["tracks"] = [asdict(track) for track in object_tracks(video)]
-    return found

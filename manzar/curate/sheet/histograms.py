@@ -21,18 +21,18 @@ MEANINGS = {
     "motion": "movement in the picture, % of its longer side per second",
     "camera": "movement that the camera explains, % of the longer side per second",
     "objects": "movement that it does not, % of the longer side per second",
-    "sharpness": "strength of fine detail",
+    "sharpness": "1 where edges are one pixel wide, towards 0 as they spread",
     "brightness": "mean, from 0 black to 1 white",
     "contrast": "spread of light and dark",
-    "dark": "share of pictures or pixels near black",
+    "dark": "share of the picture near black",
     "bright": "share of the picture blown out",
     "still": "share of neighbouring pictures that do not differ",
-    "slides": "1 for a slide show",
-    "text": "share of the picture that looks like lettering",
+    "slides": "1 for a slideshow",
+    "text": "share of the detail that is writing",
     "mosaic": "strength of straight seams, as between films side by side",
     "bars": "share of the picture in flat bars",
     "colour": "0 for grey",
-    "comb": "traces of interlacing",
+    "faces": "how many are seen",
 }
 
 
