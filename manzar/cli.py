@@ -107,7 +107,8 @@ def ingest(
 @app.command()
 def world(
     clips: Annotated[int, typer.Option(help="How many clips.", min=1)],
-    out: Out,
+    out: Annotated[Path, typer.Option("--out", "-o", help="A data set's folder; or NAME.json, a recipe that training "
+                                                          "films itself, without any video file.")],
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "64x64",
     frames: Annotated[int, typer.Option(help="Frames per clip.", min=1)] = 17,
     fps: Annotated[float, typer.Option(help="Frames per second.", min=0.1)] = 8.0,
@@ -115,18 +116,24 @@ def world(
     actors: Annotated[str, typer.Option(help="Fewest and most actors, as 1 or 1-3.")] = "1-3",
     backgrounds: Annotated[str | None, typer.Option(help="Comma-separated; all if not given.")] = None,
     cameras: Annotated[str | None, typer.Option(help="Comma-separated; all if not given.")] = None,
-    looks: Annotated[str | None, typer.Option(help="Comma-separated; all if not given.")] = None,
+    looks: Annotated[str | None, typer.Option(help="Comma-separated; the usual ones if not given.")] = None,
     as_json: Json = False,
 ) -> None:
-    """The procedural world to a data set with exact truth and captions in five languages."""
-    from manzar.curate import save_clips
+    """The procedural world to a data set with exact truth and captions in five languages, or to a recipe."""
     from manzar.nouns import VideoShape
-    from manzar.world import BACKGROUNDS, CAMERAS, LOOKS, WorldConfig
+    from manzar.world import BACKGROUNDS, CAMERAS, LOOKS, Kind, WorldConfig, WorldRecipe, write_recipe
     from manzar.world import clips as world_clips
 
     width, height = parse_size(size)
     config = WorldConfig(actors=parse_range(actors), backgrounds=parse_names(backgrounds, BACKGROUNDS),
                          cameras=parse_names(cameras, CAMERAS), looks=parse_names(looks, LOOKS))
+    if out.suffix == ".json":
+        write_recipe(WorldRecipe(seed, (Kind(frames, height, width, clips, fps, config),)), out)
+        told = {"out": str(out), "clips": clips, "rejected": 0, "seconds": 0.0}
+        show_result(told, as_json, f"{clips} clips to be filmed as {out} says")
+        return
+    from manzar.curate import save_clips
+
     summary = save_clips(world_clips(clips, seed, VideoShape(frames, height, width), fps, config), out, clips,
                          ticker("clips"))
     fixed = {"out": summary.out, "clips": summary.clips, "rejected": summary.rejected, "seconds": summary.seconds}
@@ -226,29 +233,46 @@ def train(
 @app.command()
 def generate(
     prompt: Annotated[str, typer.Argument(help="What to show, in any language the model knows.")],
-    model: Annotated[Path, typer.Option(help="A model folder, or a run that holds one.")],
     out: Annotated[Path, typer.Option("--out", "-o", help=".mp4, .webm, .gif, .webp, .png, or a folder/ for frames.")],
-    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT; the model's own if not given.")] = None,
-    seconds: Annotated[float | None, typer.Option(help="Length, to the nearest the model can make.")] = None,
+    model: Annotated[Path | None, typer.Option(help="A model folder, or a run that holds one; else the model that "
+                                                    "comes with Manzar.")] = None,
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT; else in the proportions of what is given.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Length, of what is made where a clip is extended or connected, "
+                                                       "to the nearest the model can make.")] = None,
     frames: Annotated[int | None, typer.Option(help="Length in frames; 1 makes an image.")] = None,
     steps: Annotated[int | None, typer.Option(help="Solver steps.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Guidance scale; 1 is none.")] = None,
     negative: Annotated[str, typer.Option(help="What to steer away from.")] = "",
     seed: Annotated[int, typer.Option(help="The same seed gives the same video.")] = 0,
     count: Annotated[int, typer.Option(help="How many, from seed, seed + 1, …", min=1)] = 1,
-    image: Annotated[Path | None, typer.Option(help="First frame: an image or a video.")] = None,
+    image: Annotated[Path | None, typer.Option(help="First frame: an image, or a video's first.")] = None,
+    keyframe: Annotated[list[str] | None, typer.Option(help="INDEX=PICTURE: that frame is given; -1 is the last. May "
+                                                            "be given again.")] = None,
+    extend: Annotated[Path | None, typer.Option(help="A clip to go on from.")] = None,
+    direction: Annotated[Literal["forward", "backward"] | None,
+                         typer.Option(help="backward: what leads up to the clip.")] = None,
+    connect: Annotated[tuple[Path, Path] | None, typer.Option(help="Two clips; the way from one to the other.")] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="The end flows into the beginning; with --extend, of the clip.")]
+    = False,
+    edit: Annotated[Path | None, typer.Option(help="A clip to change as the prompt says.")] = None,
+    strength: Annotated[float | None, typer.Option(help="How much of it may change, above 0, at most 1; 0.6.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="A picture of the clip's size, white where it may change.")] = None,
     as_json: Json = False,
 ) -> None:
-    """A prompt to videos or images."""
+    """A prompt to videos or images; with pictures or clips given, the rest of them."""
     from manzar.generate.files import generate_files
+    from manzar.generate.inputs import Inputs
+    from manzar.nouns import Request
 
     started = time.monotonic()
     width, height = parse_size(size) if size else (None, None)
-    result = generate_files(
-        prompt, model, out, width=width, height=height, seconds=seconds, frames=frames, steps=steps, guidance=guidance,
-        negative_prompt=negative, seed=seed, count=count, first_frame=image, on_step=ticker("steps"))
+    request = Request(prompt, frames, height, width, None, steps, guidance, negative, seed, count)
+    inputs = Inputs(image, tuple(keyframe or ()), extend, direction, connect, loop, edit, strength, mask)
+    where = {} if model is None else {"model": model}
+    result = generate_files(request, out, inputs=inputs, seconds=seconds, on_step=ticker("steps"), **where)
     result["seconds"] = time.monotonic() - started
-    lines = [f"{row['path']}: {row['frames']} frames of {row['width']}x{row['height']}" for row in result["videos"]]
+    lines = [f"{row['path']}: {row['frames']} frames of {row['width']}x{row['height']}"
+             + "".join(f"\n  {note}" for note in row["notes"]) for row in result["videos"]]
     show_result(result, as_json, "\n".join(lines))
 
 
@@ -271,7 +295,7 @@ def demo(
     minutes: Annotated[float, typer.Option(help="About how long all of it may take.")] = 4.5,
     as_json: Json = False,
 ) -> None:
-    """The whole loop, small, in one go; ends with report.html."""
+    """The model that ships, and the loop around it: generate, ingest, tune, generate again; ends with report.html."""
     from manzar.demo import run_demo
 
     result = run_demo(out, footage, minutes, say)

@@ -220,20 +220,49 @@ class Rejection:
 class SamplingState:
     """What the solver carries from step to step; each Condition maps one state to a new one.
 
+    A long video is sampled window by window, so a state may be of a part of the whole only.
+
     latents: (B, c, t, h, w) the noisy sample; tokens that are given hold their clean value.
     given: (t, h, w) 1 where the content is given (σ = 0 there), 0 where it is to be made.
     clean: (B, c, t, h, w) the given content; ignored where `given` is 0.
-    shape: the size in pixels of the video to be made.
+    shape: the size in pixels of all that is sampled, given frames before and after what is made included.
+    stride: pixels under one token.
     encode: pixels (B, 3, T, H, W) in [-1, 1] -> normalised latents (B, c, t, h, w).
+    decode: the inverse of `encode`.
     sigma_start: the σ at which integration begins (1 from pure noise, less when editing).
+    first: which latent frame of the whole stands first here.
+    before, after: how many latent frames of the whole are given in front of and behind what is made.
+    opening: (B, c, t', h, w) the first few latent frames of the whole, once they are made.
     """
 
     latents: torch.Tensor
     given: torch.Tensor
     clean: torch.Tensor
     shape: VideoShape
+    stride: Stride
     encode: Callable[[torch.Tensor], torch.Tensor]
+    decode: Callable[[torch.Tensor], torch.Tensor]
     sigma_start: float = 1.0
+    first: int = 0
+    before: int = 0
+    after: int = 0
+    opening: torch.Tensor | None = None
+
+    def __post_init__(self) -> None:
+        assert 0 < self.sigma_start <= 1, f"sigma_start is {self.sigma_start}; it lies in (0, 1]"
+        assert self.latents.shape == self.clean.shape, f"{self.latents.shape} latents, {self.clean.shape} clean"
+        assert self.given.shape == self.latents.shape[2:], f"{self.given.shape} given of {self.latents.shape[2:]}"
+        assert self.last <= self.total, f"latent frames {self.first}..{self.last} of only {self.total}"
+
+    @property
+    def last(self) -> int:
+        """The latent frame of the whole that follows this window's last."""
+        return self.first + self.latents.shape[2]
+
+    @property
+    def total(self) -> int:
+        """Latent frames of the whole."""
+        return 1 + (self.shape.frames - 1) // self.stride.time
 
 
 class Condition:
@@ -247,7 +276,10 @@ class Condition:
 class Request:
     """Everything that determines one generation; the same request and seed give the same video.
 
-    `frames`, `height` and `width` of None take the model's own default size.
+    frames: length of the video. Where a clip is extended or connected, length of what is added to it, to the nearest
+    that the model can make. None: the model's own length, or what its window leaves beside the given frames.
+    height, width: None takes the proportions of what is given at the area of the model's own size, or that size.
+    fps: None takes the model's own; given clips are resampled to it.
     """
 
     prompt: str

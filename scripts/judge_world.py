@@ -1,164 +1,259 @@
-"""How much of what a prompt asks for a model really shows, on held-out scenes of the procedural world.
+"""How much of what a prompt asks for a model really shows, on scenes of the procedural world, in every language.
 
-    python scripts/judge_world.py --model FOLDER --n 120 --languages en,ur --out sheet.png
-    python scripts/judge_world.py --truth                  # the judge's own ceiling, on rendered truth
+    python scripts/judge_world.py --model FOLDER --n 200 --out judged          # combinations never trained on
+    python scripts/judge_world.py --model FOLDER --n 200 --out judged-seen --seen
+    python scripts/judge_world.py --truth --n 200                              # the judge's own ceiling
+    python scripts/judge_world.py --truth --vae FOLDER --n 200                 # what a perfect model with that VAE gets
 
-Every line of the table is a share with its number of clips and its Wilson 95 % interval.
+Half of the scenes have one actor, half have two; looks, cameras and backgrounds come as the world draws them. Every
+scene is asked for in every language with the same noise. Each share stands with its number of answers, its 95 %
+interval (Wilson's, on as many answers as they are worth, since one scene gives several), and its chance level: the
+same clips judged against the prompt of another scene with as many actors. `binding` is asked of scenes of two actors
+of different colours and shapes: both colours sit on the right actors; `swapped` is the share with both exchanged.
+`moving` is the camera where the prompt asks for one that moves, `special` the look where it asks for one that is not
+flat; `plain` are the clips of one actor, flat look and still camera.
+
+With --out every verdict is kept in OUT/verdicts.jsonl as it comes, and a rerun does only what is missing.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
-import math
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
+from world_clips import Case, Source, cases, in_batches, made_by, rendered, scenes, through
 
-from manzar.nouns import LANGUAGES, ManzarError, Request, UsageError, VideoShape
-from manzar.score.judge import Seen, agrees, agrees_each, judge
-from manzar.world import PHRASINGS, WorldConfig, caption, render, sample_scene
+import manzar.score.judge
+from manzar.nouns import LANGUAGES, Frames, ManzarError, UsageError, existing, storage
+from manzar.score.judge import Seen, SeenActor, agrees, agrees_each, bound, judge
+from manzar.score.tally import Tally, spread
+from manzar.world import Scene
 
-if TYPE_CHECKING:
-    from manzar.nouns import Frames
-    from manzar.world import Scene
-
-TRUTH_SHAPE = VideoShape(frames=17, height=64, width=64)
-BATCH = 16
-ATTRIBUTES = ("colour", "shape", "motion", "direction", "background", "actors", "camera", "look")
-Counts = dict[str, tuple[int, int]]  # attribute → (hits, clips)
-
-
-@dataclass(frozen=True)
-class Case:
-    """One clip to be judged: the scene asked for and the words it was asked in."""
-
-    index: int
-    scene: Scene
-    language: str
-    prompt: str
+ATTRIBUTES = ("colour", "shape", "motion", "direction", "background", "actors",
+              "camera", "moving",
+              "look", "special", "binding", "swapped")  # fmt: skip
+GROUPS = ("all", "one actor", "two actors", "plain")  # plain: one actor, flat look, still camera
+UNTRAINED = (400_000, 4_000_000_000)  # scenes of the seeds between the two may have been trained on
+ALL = "all"
 
 
-@dataclass
-class Tally:
-    """Hits and trials per attribute, for all clips and for each language."""
-
-    everything: dict[str, list[bool]] = field(default_factory=dict)
-    by_language: dict[str, dict[str, list[bool]]] = field(default_factory=dict)
-
-    def add(self, language: str, attribute: str, hit: bool) -> None:
-        self.everything.setdefault(attribute, []).append(hit)
-        self.by_language.setdefault(language, {}).setdefault(attribute, []).append(hit)
+# ---- one clip --------------------------------------------------------------------------------------------------------
 
 
-def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson score interval of a share (Wilson 1927); the whole of [0, 1] when nothing was tried."""
-    if n == 0:
-        return 0.0, 1.0
-    share, spread = hits / n, z * z / n
-    middle = (share + spread / 2) / (1 + spread)
-    half = z * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def cases(n: int, seed: int, languages: Sequence[str], config: WorldConfig) -> list[Case]:
-    """`n` scenes from consecutive seeds; languages take turns, and phrasings change once all languages had theirs."""
-    found = []
-    for index in range(n):
-        scene = sample_scene(seed + index, config)
-        language = languages[index % len(languages)]
-        phrasing = index // len(languages) % PHRASINGS
-        found.append(Case(index, scene, language, caption(scene, language, phrasing)))
-    return found
-
-
-def rendered(todo: Sequence[Case]) -> Iterator[tuple[Case, Frames]]:
-    """The truth itself, at the judge's working size."""
-    for start in range(0, len(todo), BATCH):
-        batch = todo[start : start + BATCH]
-        videos = render([case.scene for case in batch], TRUTH_SHAPE).cpu().numpy()
-        yield from zip(batch, videos, strict=True)
-
-
-def generated(todo: Sequence[Case], model: Path, seed: int) -> Iterator[tuple[Case, Frames]]:
-    """What the model makes of each prompt, at its own default size and settings."""
-    from manzar.generate import load
-
-    generator = load(model)
-    for case in todo:
-        yield case, generator.generate(Request(case.prompt, seed=seed + case.index))[0].frames
-
-
-def examine(case: Case, seen: Seen, tally: Tally) -> dict[str, bool]:
-    """Add one clip to the tally; the answer is the main actor's row and the scene's, for the contact sheet."""
-    wanted = [{"colour": a.colour, "shape": a.shape, "motion": a.motion} for a in case.scene.actors]
-    shown: dict[str, bool] = {}
+def examine(seen: Seen, scene: Scene) -> Iterator[tuple[str, bool]]:
+    """(attribute, hit) for everything that the scene's prompt says and that can be told from what is seen."""
+    wanted = [{"colour": a.colour, "shape": a.shape, "motion": a.motion} for a in scene.actors]
+    hueless = scene.look == "monochrome"  # no colour is asked for then
     # one actor asked for: the weightiest one seen must be it; several are paired with those seen as well as they go
     for answers in [agrees(seen, wanted[0])] if len(wanted) == 1 else agrees_each(seen, wanted):
         for attribute, hit in answers.items():
-            if hit is not None:
-                tally.add(case.language, attribute, hit)
-                shown.setdefault(attribute, hit)
-    scene = {
-        "background": seen.background == case.scene.background,
-        "actors": len(seen.actors) == len(case.scene.actors),
-        "camera": seen.camera == case.scene.camera,
-        "look": seen.look == case.scene.look,
-    }
-    for attribute, hit in scene.items():
-        tally.add(case.language, attribute, hit)
-    return shown | scene
+            if hit is not None and not (hueless and attribute == "colour"):
+                yield attribute, hit
+    yield "background", seen.background == scene.background
+    yield "actors", len(seen.actors) == len(scene.actors)
+    yield "camera", seen.camera == scene.camera
+    if scene.camera != "still":
+        yield "moving", seen.camera == scene.camera
+    if hueless or not neutral(scene):
+        yield "look", seen.look == scene.look
+        if scene.look != "flat":
+            yield "special", seen.look == scene.look
+    if len(wanted) == 2 and not hueless and (bound_right := bound(seen, wanted)) is not None:
+        yield "binding", bound_right
+        first, second = wanted
+        exchanged = [first | {"colour": second["colour"]}, second | {"colour": first["colour"]}]
+        yield "swapped", bool(bound(seen, exchanged))
 
 
-def summary(results: dict[str, list[bool]]) -> dict[str, dict[str, object]]:
-    """attribute → value, n, interval."""
-    rows: dict[str, dict[str, object]] = {}
-    for attribute in ATTRIBUTES:
-        if attribute in results:
-            hits, n = sum(results[attribute]), len(results[attribute])
-            rows[attribute] = {"value": hits / n, "n": n, "interval": wilson(hits, n)}
-    return rows
+def neutral(scene: Scene) -> bool:
+    """Whether nothing in it has a hue anyway, so that no one can tell it from monochrome."""
+    named = {actor.colour for actor in scene.actors} | {scene.backdrop}
+    return scene.background == "plain" and named <= {"white", "black", "gray"}
 
 
-def table(title: str, results: dict[str, list[bool]]) -> str:
-    lines = [f"{title}", f"  {'attribute':<12}{'share':>8}{'n':>6}   95 % interval"]
-    for attribute, row in summary(results).items():
-        low, high = wilson(sum(results[attribute]), len(results[attribute]))
-        lines.append(f"  {attribute:<12}{row['value']:>8.1%}{row['n']:>6}   {low:.1%} to {high:.1%}")
-    return "\n".join(lines)
+def groups_of(scene: Scene) -> list[str]:
+    one = len(scene.actors) == 1
+    plain = one and scene.look == "flat" and scene.camera == "still"
+    return [ALL, "one actor" if one else "two actors", *(["plain"] if plain else [])]
 
 
-def contact_sheet(rows: Sequence[tuple[Case, Frames, Seen, dict[str, bool]]], out: Path, shown: int = 5) -> None:
-    """One line per clip: frames from its beginning to its end, and below them index, language and what was missed."""
-    height, width = rows[0][1].shape[1:3]
-    caption_height = 14
-    columns = 2 if len(rows) > 1 else 1
-    cell_width, cell_height = (shown * width + 8), height + caption_height + 4
-    lines = -(-len(rows) // columns)
-    page = Image.new("RGB", (columns * cell_width, lines * cell_height), (245, 245, 245))
+# ---- verdicts on disk ------------------------------------------------------------------------------------------------
+
+
+class Verdicts:
+    """What was seen of each case, kept in a folder as it comes: verdicts.jsonl, and strips/ for the contact sheet."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, object]) -> None:
+        """Raises UsageError if the folder holds verdicts on something else."""
+        self.path, self.strips = folder / "verdicts.jsonl", folder / "strips"
+        with storage(folder):
+            self.strips.mkdir(parents=True, exist_ok=True)
+            note = folder / "settings.json"
+            if not note.exists():
+                note.write_text(json.dumps(settings, indent=1))
+        before = json.loads(note.read_text())
+        if differing := [name for name in settings if before.get(name) != settings[name]]:
+            name = differing[0]
+            raise UsageError(
+                f"{folder}: holds verdicts made with {name} = {before.get(name)!r}, not {settings[name]!r}; "
+                f"choose another --out"
+            )
+        self.seen: dict[tuple[int, str], Seen] = dict(self._read())
+
+    def _read(self) -> Iterator[tuple[tuple[int, str], Seen]]:
+        if not self.path.exists():
+            return
+        for line in self.path.read_text().splitlines():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:  # the last line of a run that was killed
+                continue
+            yield (row["scene"], row["language"]), from_json(row["seen"])
+
+    def add(self, case: Case, seen: Seen, frames: Frames | None) -> None:
+        self.seen[case.index, case.language] = seen
+        row = {"scene": case.index, "language": case.language, "prompt": case.prompt, "seen": to_json(seen)}
+        with storage(self.path), self.path.open("a") as file:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        if frames is not None:
+            strip(frames).save(self.strips / f"{case.name}.png")
+
+
+def to_json(seen: Seen) -> dict[str, Any]:
+    """All but the boxes."""
+    actors = [{k: v for k, v in asdict(actor).items() if k != "boxes"} for actor in seen.actors]
+    return {"actors": actors, "background": seen.background, "camera": seen.camera, "look": seen.look}
+
+
+def from_json(row: Mapping[str, Any]) -> Seen:
+    actors = tuple(SeenActor(**actor, boxes=()) for actor in row["actors"])
+    return Seen(actors, row["background"], row["camera"], row["look"])
+
+
+def digest(paths: Iterable[Path]) -> str:
+    """Tells two states of some files apart."""
+    total = hashlib.sha256()
+    for path in sorted(paths):
+        total.update(path.read_bytes())
+    return total.hexdigest()[:16]
+
+
+# ---- the table -------------------------------------------------------------------------------------------------------
+
+
+def tallied(
+    todo: Sequence[Case], seen: Mapping[tuple[int, str], Seen], against: Mapping[int, Scene]
+) -> dict[str, Tally]:
+    """language (or all) → shares by group, the clips of each scene judged against the scene that `against` names."""
+    tallies = {language: Tally() for language in (ALL, *(dict.fromkeys(case.language for case in todo)))}
+    for case in todo:
+        groups = groups_of(case.scene)
+        for attribute, hit in examine(seen[case.index, case.language], against[case.index]):
+            for language in (ALL, case.language):
+                tallies[language].add(groups, attribute, case.index, hit)
+    return tallies
+
+
+def shuffled(asked: Sequence[Scene]) -> dict[int, Scene]:
+    """Every scene replaced by the next but some that has as many actors: what a prompt has in common with any clip."""
+    step = 2 * max(1, len(asked) // 6)
+    return {index: asked[(index + step) % len(asked) if len(asked) > 2 else index] for index in range(len(asked))}
+
+
+def report(right: Mapping[str, Tally], wrong: Mapping[str, Tally]) -> dict[str, Any]:
+    """group → attribute → language → value, n, interval; with chance for all languages, and the spread between them."""
+    languages = [language for language in right if language != ALL]
+    groups: dict[str, Any] = {}
+    for group in GROUPS:
+        for attribute in ATTRIBUTES:
+            shares = {language: share for language in right if (share := right[language].share(group, attribute))}
+            if not shares:
+                continue
+            row: dict[str, Any] = {language: share.to_json() for language, share in shares.items()}
+            if chance := wrong[ALL].share(group, attribute):
+                row["chance"] = chance.to_json()
+            if between := spread({language: shares[language] for language in languages}):
+                row["spread"] = between
+            groups.setdefault(group, {})[attribute] = row
+    return groups
+
+
+def table(groups: Mapping[str, Any], languages: Sequence[str]) -> str:
+    lines = []
+    for group, attributes in groups.items():
+        lines.append(f"\n{group:<12}{'share':>8}  {'95 % interval':<15}{'n':>6}{'chance':>8}"
+                     + "".join(f"{language:>8}" for language in languages) + "   best - worst")  # fmt: skip
+        for attribute, row in attributes.items():
+            low, high = row[ALL]["interval"]
+            line = f"  {attribute:<10}{row[ALL]['value']:>8.1%}  {f'{low:.1%}-{high:.1%}':<15}{row[ALL]['n']:>6}"
+            line += f"{row['chance']['value']:>8.1%}" if "chance" in row else " " * 8
+            line += "".join(f"{row[language]['value']:>8.1%}" for language in languages)
+            if "spread" in row:
+                between = row["spread"]
+                line += f"   {between['points']:.1f} ± {between['plus_minus']:.1f}"
+                line += f" ({between['best']}, {between['worst']})"
+            lines.append(line)
+    return "\n".join(lines).lstrip("\n")
+
+
+# ---- the contact sheet -----------------------------------------------------------------------------------------------
+
+SHEET_SCENES, SHEET_FRAMES = 24, 5
+
+
+def strip(frames: Frames) -> Image.Image:
+    """Frames from the beginning to the end of a clip, side by side."""
+    chosen = np.linspace(0, len(frames) - 1, SHEET_FRAMES).round().astype(int)
+    return Image.fromarray(np.concatenate(list(frames[chosen]), axis=1))
+
+
+def contact_sheet(todo: Sequence[Case], verdicts: Verdicts, out: Path) -> None:
+    """One row per scene, one column per language, and below each clip what was missed."""
+    shown = [case for case in todo if (verdicts.strips / f"{case.name}.png").exists()]
+    languages = list(dict.fromkeys(case.language for case in shown))
+    width, height = Image.open(verdicts.strips / f"{shown[0].name}.png").size
+    rows = {index: row for row, index in enumerate(dict.fromkeys(case.index for case in shown))}
+    page = Image.new("RGB", (len(languages) * (width + 8), len(rows) * (height + 30)), (245, 245, 245))
     draw = ImageDraw.Draw(page)
-    for place, (case, frames, seen, hits) in enumerate(rows):
-        left, top = place % columns * cell_width, place // columns * cell_height
-        for i, t in enumerate(np.linspace(0, len(frames) - 1, shown).round().astype(int)):
-            page.paste(Image.fromarray(frames[t]), (left + i * width, top))
-        draw.text((left + 2, top + height + 1), label(case, seen, hits), fill=(20, 20, 20))
+    for case in shown:
+        left, top = languages.index(case.language) * (width + 8), rows[case.index] * (height + 30)
+        page.paste(Image.open(verdicts.strips / f"{case.name}.png"), (left, top))
+        asked, missed = label(case, verdicts.seen[case.index, case.language])
+        draw.text((left + 2, top + height), asked, fill=(20, 20, 20))
+        draw.text((left + 2, top + height + 12), missed, fill=(190, 30, 30))
     page.save(out)
 
 
-def label(case: Case, seen: Seen, hits: dict[str, bool]) -> str:
-    """ASCII only: index, language, what was asked of the main actor, and what was seen instead."""
-    actor = case.scene.actors[0]
-    first = seen.actors[0] if seen.actors else None
-    missed = [name for name in ("colour", "shape", "motion", "direction") if hits.get(name) is False]
-    saw = ", ".join(f"{name} {getattr(first, name, None)}" for name in missed)
-    return f"{case.index} {case.language} {actor.colour} {actor.shape} {actor.motion}" + (
-        f" | saw {saw}" if saw else ""
-    )
+def label(case: Case, seen: Seen) -> tuple[str, str]:
+    """What was asked for, and which of it is missing, in ASCII."""
+    asked = " + ".join(f"{actor.colour} {actor.shape} {actor.motion}" for actor in case.scene.actors)
+    missed = dict.fromkeys(name for name, hit in examine(seen, case.scene) if not hit and name != "swapped")
+    return f"{case.index} {case.language} {asked}", ("not " + ", ".join(missed)) if missed else ""
+
+
+# ---- the run ---------------------------------------------------------------------------------------------------------
+
+
+def run(todo: Sequence[Case], source: Source, batch: int, verdicts: Verdicts) -> None:
+    """Make and judge what has no verdict yet, telling how far it is."""
+    missing = [case for case in todo if (case.index, case.language) not in verdicts.seen]
+    begin = time.monotonic()
+    for done, (case, frames) in enumerate(in_batches(missing, source, batch), 1):
+        verdicts.add(case, judge(frames), frames if case.index < SHEET_SCENES else None)
+        if done % batch == 0 or done == len(missing):
+            each = (time.monotonic() - begin) / done
+            left = each * (len(missing) - done) / 60
+            print(f"{done}/{len(missing)} clips, {each:.2f} s each, {left:.0f} min left", file=sys.stderr, flush=True)
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -166,47 +261,64 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--model", type=Path, help="model folder to generate with")
     source.add_argument("--truth", action="store_true", help="judge rendered scenes instead of generated clips")
-    parser.add_argument("--n", type=int, default=120, help="clips")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the first scene and of the first noise")
-    parser.add_argument("--languages", default=",".join(LANGUAGES), help="comma-separated; they take turns")
-    parser.add_argument("--actors", type=int, default=1, choices=(1, 2, 3), help="actors per scene")
-    parser.add_argument("--looks", default="flat", help="comma-separated")
-    parser.add_argument("--cameras", default="still", help="comma-separated")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
-    parser.add_argument("--out", type=Path, help="write a contact sheet (PNG)")
+    parser.add_argument("--vae", type=Path, help="with --truth: send the scenes through the VAE of this folder")
+    parser.add_argument("--n", type=int, default=200, help="scenes; each is asked for in every language")
+    parser.add_argument("--languages", default="all", help="comma-separated, or all")
+    parser.add_argument("--seen", action="store_true", help="combinations that are trained on, from untrained seeds")
+    parser.add_argument("--seed", type=int, default=300_000, help="seed of the first scene and of the first noise")
+    parser.add_argument("--steps", type=int, help="instead of the model's own")
+    parser.add_argument("--guidance", type=float, help="instead of the model's own")
+    parser.add_argument("--batch", type=int, default=20, help="clips made at once")
+    parser.add_argument("--out", type=Path, help="folder that keeps the verdicts, so that a rerun goes on")
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--sheet", type=Path, help=f"write a contact sheet of the first {SHEET_SCENES} scenes (PNG)")
     given = parser.parse_args(argv)
-    unknown = [language for language in given.languages.split(",") if language not in LANGUAGES]
-    if unknown:
-        raise UsageError(f"--languages: {unknown[0]!r} is not one of {', '.join(LANGUAGES)}")
-    if given.n < 1:
-        raise UsageError(f"--n: {given.n} clips cannot be judged; ask for at least 1")
+    given.languages = list(LANGUAGES) if given.languages == "all" else given.languages.split(",")
+    if unknown := [language for language in given.languages if language not in LANGUAGES]:
+        raise UsageError(f"--languages: {unknown[0]!r} is not one of all, {', '.join(LANGUAGES)}")
+    if given.n < 1 or given.batch < 1:
+        raise UsageError(f"--n {given.n} --batch {given.batch}: both must be at least 1")
+    if given.vae and not given.truth:
+        raise UsageError("--vae: only rendered truth is sent through a VAE of its own; add --truth")
+    if given.seed < UNTRAINED[1] and given.seed + given.n > UNTRAINED[0]:
+        raise UsageError(f"--seed: scenes {given.seed} to {given.seed + given.n - 1} may have been trained on; "
+                         f"stay below {UNTRAINED[0]} or begin at {UNTRAINED[1]}")  # fmt: skip
+    if given.truth:
+        given.languages = given.languages[:1]  # a rendered clip is the same in all
     return given
+
+
+def opened(given: argparse.Namespace) -> tuple[Source, dict[str, object]]:
+    """Where the clips come from, and all that the verdicts depend on but n and languages."""
+    settings: dict[str, object] = {"seed": given.seed, "held_out": "exclude" if given.seen else "only"}
+    if given.model:
+        source, made = made_by(existing(given.model, "folder"), given.steps, given.guidance)
+        settings |= {"model": str(given.model), "weights": digest(given.model.rglob("*.safetensors"))} | made
+    elif given.vae:
+        source = through(existing(given.vae, "folder"))
+        settings |= {"vae": str(given.vae), "weights": digest(given.vae.rglob("*.safetensors"))}
+    else:
+        source = rendered
+    score = Path(manzar.score.judge.__file__).parent
+    return source, settings | {"judge": digest(score.glob("*.py"))}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     given = arguments(argv)
-    config = WorldConfig(
-        actors=(given.actors, given.actors),
-        looks=tuple(given.looks.split(",")),
-        cameras=tuple(given.cameras.split(",")),
-        held_out="only",
-    )
-    todo = cases(given.n, given.seed, given.languages.split(","), config)
-    tally, rows = Tally(), []
-    for case, frames in rendered(todo) if given.truth else generated(todo, given.model, given.seed):
-        seen = judge(frames)
-        rows.append((case, frames, seen, examine(case, seen, tally)))
-        if not given.json and sys.stderr.isatty():
-            print(f"\r{len(rows)}/{given.n}", end="", file=sys.stderr)
-    if given.json:
-        languages = {language: summary(results) for language, results in tally.by_language.items()}
-        print(json.dumps({"n": given.n, "all": summary(tally.everything), "languages": languages}))
-    else:
-        print(table(f"all {given.n} clips", tally.everything))
-        for language, results in tally.by_language.items():
-            print(table(language, results))
-    if given.out:
-        contact_sheet(rows, given.out)
+    source, settings = opened(given)
+    asked = scenes(given.n, given.seed, str(settings["held_out"]))
+    todo = cases(asked, given.seed, given.languages)
+    with tempfile.TemporaryDirectory() as scratch:
+        verdicts = Verdicts(given.out or Path(scratch), settings)
+        run(todo, source, given.batch, verdicts)
+        right = tallied(todo, verdicts.seen, dict(enumerate(asked)))
+        groups = report(right, tallied(todo, verdicts.seen, shuffled(asked)))
+        print(table(groups, given.languages))
+        if given.json:
+            with storage(given.json):
+                given.json.write_text(json.dumps({"n": given.n, "settings": settings, "groups": groups}, indent=1))
+        if given.sheet:
+            contact_sheet(todo, verdicts, given.sheet)
     return 0
 
 
@@ -216,3 +328,6 @@ if __name__ == "__main__":
     except ManzarError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("stopped; with --out the same command goes on from here", file=sys.stderr)
+        sys.exit(1)

@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dit": {"nouns"},
     "curate": {"nouns", "media"},
     "generate": {"nouns", "weights", "device", "media", "vae", "text", "dit", "flow"},
-    "train": {"nouns", "weights", "device", "media", "vae", "text", "dit", "flow", "curate", "generate"},
+    "train": {"nouns", "weights", "device", "media", "vae", "text", "dit", "flow", "curate", "generate", "world"},
     "score": {"nouns", "media"},
     "doctor": {"device"},
     "demo": {"nouns", "media", "curate", "world", "train", "generate", "score", "weights"},

@@ -169,7 +169,7 @@ def test_train_needs_data_and_known_settings(call: Call, data: Path, tmp_path: P
     call("train", "vae", "--out", run, "--steps", 1).refused(2, "--data")
     call("train", "vae", "--data", data, "--out", run, "--steps", 1, "--set", "krop=8").refused(2, "krop", "crop")
     call("train", "vae", "--data", data, "--out", run).refused(2, "--minutes", "--steps")
-    call("train", "vae", "--data", tmp_path / "no", "--out", run, "--steps", 1).refused(2, "no such folder")
+    call("train", "vae", "--data", tmp_path / "no", "--out", run, "--steps", 1).refused(2, "no such file or folder")
     call("train", "dit", "--data", data, "--out", run, "--steps", 1).refused(2, "--from")
     assert not run.exists()
 

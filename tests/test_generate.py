@@ -15,10 +15,13 @@ from tiny_model import CHANNELS, tiny_parts
 from torch import Tensor
 
 from manzar.flow import Schedule
-from manzar.generate import FirstFrame, Generator, ModelParts, generator, initial_noise, load, load_parts, save_parts
-from manzar.generate.conditions import begin, fill, give, project, to_pixels, token_sigmas
+from manzar.generate import Generator, ModelParts, generator, initial_noise, load, load_parts, save_parts
+from manzar.generate.conditions import FirstFrame
 from manzar.generate.files import generate_files
+from manzar.generate.fitting import fill, to_pixels
 from manzar.generate.folder import load_vae, save_vae
+from manzar.generate.given import begin, give, project, token_sigmas
+from manzar.generate.inputs import Inputs
 from manzar.nouns import (
     LatentShape,
     ManzarError,
@@ -230,7 +233,8 @@ def test_token_sigmas_needs_the_whole_token_given() -> None:
 
 
 def test_give_and_project() -> None:
-    draft = begin(torch.randn(2, 3, 4, 2, 2), VideoShape(13, 16, 16), lambda pixels: pixels)
+    noise = torch.randn(2, 3, 4, 2, 2)
+    draft = begin(noise, VideoShape(13, 16, 16), Stride(4, 8, 8), lambda pixels: pixels, lambda latents: latents)
     assert torch.equal(project(draft, draft.latents), draft.latents)
     clean = torch.randn(1, 3, 2, 2, 2)
     state = give(draft, clean, start=1)
@@ -243,11 +247,11 @@ def test_give_and_project() -> None:
 def test_images_of_other_sizes_fill_the_frame() -> None:
     wide = np.zeros((20, 60, 3), np.uint8)
     wide[:, 20:40] = 255  # the middle third is white, and is all that a square frame keeps
-    pixels = fill(to_pixels(wide[None]), VideoShape(1, 16, 16))
+    pixels = fill(to_pixels(wide[None]), 16, 16)
     assert pixels.shape == (1, 3, 1, 16, 16)
     assert pixels[..., 2:-2].min() > 0.9
     exact = to_pixels(picture()[None])
-    assert torch.equal(fill(exact, VideoShape(1, 32, 32)), exact)
+    assert torch.equal(fill(exact, 32, 32), exact)
 
 
 def test_a_first_frame_must_be_a_picture(parts: ModelParts) -> None:
@@ -411,15 +415,16 @@ def test_a_vae_alone_comes_back(parts: ModelParts, tmp_path: Path) -> None:
 
 
 def test_files_are_written_and_named(folder: Path, tmp_path: Path) -> None:
-    result = generate_files(URDU, folder, tmp_path / "out.mp4", seconds=1.0, seed=3, count=2)
+    urdu = Request(URDU, seed=3, count=2)
+    result = generate_files(urdu, tmp_path / "out.mp4", model=folder, seconds=1.0)
     assert [Path(row["path"]).name for row in result["videos"]] == ["out-0.mp4", "out-1.mp4"]
     assert [row["seed"] for row in result["videos"]] == [3, 4]
     assert result["videos"][0]["frames"] == 9  # one second at 8 fps, to the nearest the model can make
     assert all(Path(row["path"]).stat().st_size > 0 for row in result["videos"])
-    first = generate_files(URDU, folder, tmp_path / "one.png", frames=1)["videos"][0]["path"]
-    given = generate_files(URDU, folder, tmp_path / "given.mp4", first_frame=Path(first))
+    one = generate_files(Request(URDU, frames=1), tmp_path / "one.png", model=folder)["videos"][0]
+    given = generate_files(Request(URDU), tmp_path / "given.mp4", model=folder, inputs=Inputs(Path(one["path"])))
     assert given["videos"][0]["frames"] == 5
     with pytest.raises(UsageError, match="unknown kind of file"):
-        generate_files(URDU, folder, tmp_path / "out.avi")
+        generate_files(Request(URDU), tmp_path / "out.avi", model=folder)
     with pytest.raises(UsageError, match="not both"):
-        generate_files(URDU, folder, tmp_path / "out.mp4", seconds=1.0, frames=9)
+        generate_files(Request(URDU, frames=9), tmp_path / "out.mp4", model=folder, seconds=1.0)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import weakref
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -106,7 +108,7 @@ def test_one_png_and_a_folder_of_them(tmp_path: Path) -> None:
         folder = media.write(video, f"{tmp_path}/frames/")
     assert sorted(os.listdir(folder)) == [f"frame_{index:05d}.png" for index in range(5)]
     assert np.array_equal(np.asarray(Image.open(folder / "frame_00003.png")), video.frames[3])
-    with pytest.raises(UsageError, match=r"one .png holds one frame, not 5"):
+    with pytest.raises(UsageError, match=r"one .png holds one frame, not several"):
         media.write(video, tmp_path / "many.png")
     (folder / "notes.md").write_text("mine")
     with pytest.raises(UsageError, match=r"holds other things \(notes.md\)"):
@@ -191,7 +193,7 @@ def test_bad_use_is_named_and_leaves_nothing(tmp_path: Path, sample: Path) -> No
 
 
 def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(video: Video, path: Path) -> None:
+    def full(film: object, path: Path) -> None:
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -201,6 +203,97 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch: py
         media.write(numbered(9), tmp_path / "x.mp4")
     assert os.listdir(tmp_path) == ["x.mp4"]
     assert (tmp_path / "x.mp4").read_bytes() == old
+
+
+def contents(path: Path) -> list[bytes]:
+    return [file.read_bytes() for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
+
+
+@pytest.mark.parametrize("lengths", [[24], [1] * 24, [17, 7], [5, 0, 16, 3]])
+@pytest.mark.parametrize("name", ["x.mp4", "x.webm", "x.gif", "x.webp", "frames/"])
+def test_a_stream_is_the_same_file_however_it_is_cut(tmp_path: Path, name: str, lengths: list[int]) -> None:
+    video = Video(np.random.default_rng(0).integers(0, 255, (24, 62, 98, 3), dtype=np.uint8), 60.0)
+    chunks = (chunk.copy() for chunk in np.split(video.frames, np.cumsum(lengths)[:-1]))
+    streamed = media.write_stream(chunks, 60.0, f"{tmp_path}/deep/{name}")
+    assert contents(streamed) == contents(media.write(video, f"{tmp_path}/whole/{name}"))
+    assert len(os.listdir(tmp_path / "deep")) == 1
+
+
+def test_a_quick_stream_is_a_quick_file(tmp_path: Path) -> None:
+    video = numbered(12)
+    streamed = media.write_stream([video.frames[:5], video.frames[5:]], 25.0, tmp_path / "a.mp4", quick=True)
+    assert contents(streamed) == contents(media.write(video, tmp_path / "b.mp4", quick=True))
+    assert contents(streamed) != contents(media.write(video, tmp_path / "c.mp4"))
+
+
+@pytest.mark.parametrize("name", ["x.mp4", "x.webm", "frames/"])
+def test_a_stream_holds_no_more_than_two_chunks(tmp_path: Path, name: str) -> None:
+    alive: list[weakref.ref[np.ndarray]] = []
+    most = 0
+
+    def chunks() -> Iterator[np.ndarray]:
+        nonlocal most
+        for index in range(40):
+            chunk = np.full((3, 32, 32, 3), index, np.uint8)
+            alive.append(weakref.ref(chunk))
+            most = max(most, sum(ref() is not None for ref in alive))
+            yield chunk
+            del chunk
+
+    media.write_stream(chunks(), 25.0, f"{tmp_path}/{name}")
+    assert len(alive) == 40
+    assert 1 <= most <= 2
+
+
+@pytest.mark.parametrize("name", ["x.mp4", "x.webm", "x.gif", "x.webp", "x.png", "frames/"])
+@pytest.mark.parametrize("error", [ValueError("no"), OSError(errno.ENOSPC, "elsewhere"), MediaError("cut off")])
+def test_a_stream_that_fails_leaves_what_was_there(tmp_path: Path, name: str, error: Exception) -> None:
+    old = contents(media.write(numbered(1), f"{tmp_path}/{name}"))
+
+    def chunks() -> Iterator[np.ndarray]:
+        yield numbered(1).frames
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        media.write_stream(chunks(), 25.0, f"{tmp_path}/{name}")
+    assert caught.value is error  # not a word about the place that was written to
+    assert os.listdir(tmp_path) == [name.rstrip("/")]
+    assert contents(tmp_path / name.rstrip("/")) == old
+
+
+def test_a_bad_stream_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+    def never() -> Iterator[np.ndarray]:
+        raise RuntimeError("asked for a frame")
+        yield
+
+    small, large = numbered(3).frames, numbered(3, width=128).frames
+    for name in ("x.mp4", "x.webm", "x.gif", "x.webp", "x.png", "frames/"):
+        for empty in ([], [small[:0]]):
+            with pytest.raises(UsageError, match="there is no frame to write"):
+                media.write_stream(empty, 25.0, f"{tmp_path}/{name}")
+        if name != "x.png":
+            with pytest.raises(UsageError, match=r"frames of 128x64 came after frames of 96x64"):
+                media.write_stream([small, large], 25.0, f"{tmp_path}/{name}")
+    with pytest.raises(UsageError, match=r"one .png holds one frame"):
+        media.write_stream([small[:1], small[1:]], 25.0, tmp_path / "x.png")
+    with pytest.raises(UsageError, match="97x64 has an odd side"):
+        media.write_stream([small[:, :, :1].repeat(97, 2)], 25.0, tmp_path / "x.mp4")
+    with pytest.raises(UsageError, match="unknown extension"):  # before any work on the frames
+        media.write_stream(never(), 25.0, tmp_path / "x.mpx")
+    assert not os.listdir(tmp_path)
+
+
+def test_a_folder_that_fills_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    def chunks() -> Iterator[np.ndarray]:
+        yield numbered(2).frames
+        (tmp_path / "frames").mkdir()
+        (tmp_path / "frames" / "notes.md").write_text("mine")
+        yield numbered(2).frames
+
+    with pytest.raises(UsageError, match=r"holds other things \(notes.md\)"):
+        media.write_stream(chunks(), 25.0, f"{tmp_path}/frames/")
+    assert os.listdir(tmp_path / "frames") == ["notes.md"]
+    assert os.listdir(tmp_path) == ["frames"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this machine")

@@ -19,8 +19,10 @@ from manzar.text import (
     HubTokenizer,
     TextConfig,
     TextEncoder,
+    WordTokenizer,
     clean,
     load_tokenizer,
+    misspell,
 )
 from manzar.text.encoder import GROUP, relative_buckets
 
@@ -93,6 +95,15 @@ def hub_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # ---- tokenizers
 
 
+CAPTIONS = ("a red circle.", "一个红色的圆形，", "एक लाल वृत्त। फ़िरोज़ी दाईं", "ایک سرخ دائرہ،",
+            "دائرة حمراء إلى اليسار كرة")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def words() -> WordTokenizer:
+    return WordTokenizer.from_captions(CAPTIONS)
+
+
 def test_byte_ids_are_byt5s() -> None:
     from transformers import ByT5Tokenizer
 
@@ -151,6 +162,55 @@ def test_hub_tokenizer_loads_through_the_same_door(hub_folder: Path, tmp_path: P
     assert load_tokenizer(tmp_path / "again").encode(texts) == ours.encode(texts)
     embedding, lengths = encoder.embed(texts[:2])
     assert embedding.shape == (2, int(lengths.max()), TINY.d_model)
+
+
+def test_words_are_one_token_each_in_every_script(words: WordTokenizer) -> None:
+    known = {"a red circle.": 4, "一个红色的圆形": 7, "एक लाल वृत्त।": 4, "ایک سرخ دائرہ": 3, "دائرة حمراء": 2}
+    for caption, count in known.items():
+        (ids,) = words.encode([caption])
+        assert len(ids) == count + 1 and ids[-1] == 1, caption
+
+
+@pytest.mark.parametrize(("meant", "typed"), [
+    ("a red circle.", "A  RED\u200b circle."), ("a red circle.", "ａ ｒｅｄ circle．"), ("एक लाल वृत्त।", "एक लाल वृत्त."),
+    ("फ़िरोज़ी", "फिरोजी"), ("दाईं", "दाईँ"), ("دائرة حمراء", "دَائِرَةٌ حَمْراء"),
+    ("دائرة حمراء", "دائره حمرا"), ("إلى اليسار", "الي اليسار"), ("سرخ دائرہ", "سرخ دائره"), ("كرة", "کرۃ"),
+    ("5", "५"), ("5", "٥"), ("5", "۵"), ("一个圆形，", "一个圆形,"), ("سرخ،", "ســـرخ,"),
+])  # fmt: skip
+def test_what_is_meant_alike_is_read_alike(words: WordTokenizer, meant: str, typed: str) -> None:
+    assert words.encode([typed]) == words.encode([meant])
+
+
+def test_what_no_caption_said_falls_apart_and_is_named(words: WordTokenizer) -> None:
+    assert words.notes("a red circle. एक लाल वृत्त। 一个红色的圆形") == []
+    assert words.notes("a cirlce, 鳄 کتا") == ['unknown word: "cirlce" (the nearest known is "circle")',
+                                             'unknown word: "鳄"', 'unknown word: "کتا"']  # fmt: skip
+    (ids,) = words.encode(["鳄"])
+    assert len(ids) == 4 and 2 not in ids  # three bytes and the end; nothing is ever the unknown token
+
+
+def test_the_order_of_captions_changes_nothing_of_the_vocabulary() -> None:
+    other = WordTokenizer.from_captions(reversed(CAPTIONS))
+    assert other.stock.to_str() == WordTokenizer.from_captions(CAPTIONS).stock.to_str()
+
+
+def test_saved_words_load_in_transformers_and_agree(words: WordTokenizer, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    words.save(tmp_path)
+    stock = AutoTokenizer.from_pretrained(tmp_path)
+    texts = [*CAPTIONS, "ＡＢＣ दाईँ كرة crocodile 鳄鱼", "", "a " * 600]
+    assert stock(texts, truncation=True, max_length=512)["input_ids"] == words.encode(texts)
+    assert load_tokenizer(tmp_path).encode(texts) == words.encode(texts)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"tokenizer\.json does not load"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_slip_of_the_pen_is_one_edit_in_one_word() -> None:
+    seen = {misspell("a red circle", iter([0, at, kind])) for at in range(5) for kind in range(3)}
+    assert {"a red icrcle", "a red ircle", "a red ciircle"} <= seen and "a red circle" not in seen
+    assert misspell("a red", iter([])) == "a red"
 
 
 def test_unusable_tokenizers_are_refused(tmp_path: Path) -> None:

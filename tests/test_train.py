@@ -19,19 +19,31 @@ import torch
 from torch import nn
 
 from manzar.curate import read_clips, save_clips, write_clips
-from manzar.generate import load_parts
-from manzar.nouns import DataError, ModelError, SettingError, Stride, TrainingError, UsageError, VideoShape
+from manzar.generate import Generator, load_parts
+from manzar.generate.folder import load_vae
+from manzar.nouns import (
+    DataError,
+    LatentShape,
+    ModelError,
+    Request,
+    SettingError,
+    Stride,
+    TrainingError,
+    UsageError,
+    VideoShape,
+)
 from manzar.train import Budget, train_run
 from manzar.train import checkpoint as checkpoints
-from manzar.train.data import Clips
-from manzar.train.denoise import bucket_shares, pick_languages
+from manzar.train.data import FootageClips
+from manzar.train.denoise import batch_sizes, bucket_shares, pick_languages
 from manzar.train.ema import Ema
-from manzar.train.latents import Bucket, lengths, plan
+from manzar.train.given import KINDS, draw_given
+from manzar.train.latents import Bucket, lengths, plan, standing
 from manzar.train.log import read_log
 from manzar.train.optimiser import Muon, Optimiser, orthogonalise, rate_scale
 from manzar.train.settings import DitSettings, VaeSettings, parse_settings
 from manzar.train.vae import vae_config
-from manzar.vae import SMALL
+from manzar.vae import SMALL, grow
 from manzar.weights import read_json, read_tensors
 from manzar.world import WorldConfig, clips
 
@@ -140,7 +152,7 @@ def test_settings_name_the_nearest_key_and_the_wrong_value() -> None:
 
 
 def test_languages_are_those_of_the_captions(data: Path) -> None:
-    seen = Clips(data, "train", size=32, fps=8.0, stride=Stride(4, 16, 16))
+    seen = FootageClips(data, "train", size=32, fps=8.0, stride=Stride(4, 16, 16))
     assert pick_languages("all", seen) == ("en", "zh", "hi", "ur", "ar")
     assert pick_languages("ur,en", seen) == ("ur", "en")
     with pytest.raises(SettingError, match=r"'fr'.*en, zh"):
@@ -152,13 +164,14 @@ def test_languages_are_those_of_the_captions(data: Path) -> None:
 
 
 def test_lengths_are_on_the_causal_grid() -> None:
-    assert lengths(17, 4) == [17, 9, 1]
+    assert lengths(33, 4) == [33, 17, 9, 5, 1]
+    assert lengths(17, 4) == [17, 9, 5, 1]
     assert lengths(9, 4) == [9, 5, 1]
     assert lengths(1, 4) == [1]
 
 
 def test_plan_covers_long_clips_and_takes_an_image_of_each(data: Path) -> None:
-    seen = Clips(data, "train", size=32, fps=8.0, stride=Stride(4, 16, 16))
+    seen = FootageClips(data, "train", size=32, fps=8.0, stride=Stride(4, 16, 16))
     items = plan(seen, 5)
     first = [(item.start, item.frames) for item in items if item.clip == 0]
     assert first == [(0, 5), (4, 5), (4, 1)]
@@ -166,11 +179,83 @@ def test_plan_covers_long_clips_and_takes_an_image_of_each(data: Path) -> None:
 
 def test_bucket_shares_give_images_their_share() -> None:
     def bucket(frames: int, n: int) -> Bucket:
-        return Bucket(VideoShape(frames, 32, 32), [None] * n, torch.zeros(n))  # type: ignore[list-item]
+        return Bucket(VideoShape(frames, 32, 32), [None] * n, torch.zeros(n), torch.zeros(0))  # type: ignore[list-item]
 
+    assert batch_sizes([bucket(1, 5), bucket(9, 10), bucket(17, 30)], Stride(4, 16, 16), 6) == [30, 10, 6]
     shares = bucket_shares([bucket(1, 5), bucket(9, 10), bucket(17, 30)], images=0.2)
     torch.testing.assert_close(shares, torch.tensor([0.2, 0.2, 0.6]))
     torch.testing.assert_close(bucket_shares([bucket(1, 5)], images=0.0 + 0.1), torch.tensor([1.0]))
+
+
+def test_a_group_that_stands_still_shows_its_last_frame() -> None:
+    video = torch.arange(9.0).view(1, 1, 9, 1, 1)
+    assert standing(video, 4).flatten().tolist() == [0, 4, 4, 4, 4, 8, 8, 8, 8]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_given_is_of_its_kind_and_never_all_or_nothing(kind: str) -> None:
+    shape, patch = LatentShape(5, 4, 6), Stride(1, 2, 2)
+    seen = set()
+    for seed in range(60):
+        given = draw_given(shape, patch, torch.Generator().manual_seed(seed), kind)
+        assert given is not None and given.mask.shape == (5, 4, 6) and given.held == (kind == "held")
+        assert given.mask.any() or kind == "around"  # the box may be the whole frame
+        assert not given.mask.all()
+        frames = given.mask[:, 0, 0]
+        if kind == "around":
+            tokens = given.mask.view(5, 2, 2, 3, 2)
+            assert (tokens.all(4).all(2) == tokens.any(4).any(2)).all()  # whole tokens
+            assert (given.mask == given.mask[:1]).all()  # the same in all frames
+        else:
+            assert (given.mask == frames[:, None, None]).all()
+        if kind in ("prefix", "ends", "image"):
+            assert frames[0]
+        if kind in ("suffix", "ends"):
+            assert frames[-1]
+        seen.add(tuple(given.mask.flatten().tolist()))
+    assert len(seen) > 1 or kind == "image"
+
+
+def test_an_image_has_nothing_to_be_given() -> None:
+    assert draw_given(LatentShape(1, 4, 4), Stride(1, 2, 2), torch.Generator().manual_seed(0)) is None
+
+
+def test_training_on_a_recipe_of_the_world_needs_no_video_file(tmp_path: Path) -> None:
+    recipe = tmp_path / "world.json"
+    sizes = ((33, 32, 32, 12), (5, 32, 48, 9), (1, 32, 32, 8))
+    kinds = [dict(zip(("frames", "height", "width", "clips"), size, strict=True)) for size in sizes]
+    recipe.write_text(json.dumps({"seed": 3, "val_share": 0.2, "kinds": kinds}))
+    train_run("vae", recipe, tmp_path / "vae", Budget(steps=2), pairs=TINY_VAE, quiet=True)
+    pairs = [pair for pair in TINY_DIT if not pair.startswith("frames")] + ["given=0.5", "images=0.3", "typos=0.5",
+                                                                             "prediction=sample"]
+    train_run("dit", recipe, tmp_path / "dit", Budget(steps=12), pairs=pairs, source=tmp_path / "vae", quiet=True)
+    parts = load_parts(tmp_path / "dit")
+    assert parts.defaults["frames"] == 33 and parts.schedule.prediction == "sample"
+    assert (tmp_path / "world.latents").is_dir()
+    assert parts.text.tokenizer.notes("a red circle and a crocodile") == ['unknown word: "crocodile"']
+    video = Generator(parts).generate(Request("ایک سرخ دائرہ", 5, 32, 48, steps=2))[0]
+    assert video.frames.shape == (5, 32, 48, 3)
+
+
+def test_a_recipe_off_the_grid_is_refused(tmp_path: Path) -> None:
+    recipe = tmp_path / "world.json"
+    recipe.write_text(json.dumps({"seed": 3, "kinds": [{"frames": 8, "height": 32, "width": 32, "clips": 4}]}))
+    with pytest.raises(UsageError, match=r"8 frames of 32x32.*make it 9 frames"):
+        train_run("vae", recipe, tmp_path / "vae", Budget(steps=2), pairs=TINY_VAE, quiet=True)
+
+
+def test_a_vae_grows_channels_and_starts_where_it_stood(data: Path, vae_run: Path, tmp_path: Path) -> None:
+    before, run = load_vae(vae_run / "model"), tmp_path / "grown"
+    after = grow(before, 6)
+    video = torch.rand(1, 3, 5, 32, 32) * 2 - 1
+    with torch.no_grad():
+        torch.testing.assert_close(after.decode(after.encode(video).mean), before.decode(before.encode(video).mean))
+        assert after.encode(video).mean[:, 4:].std() > 0
+    pairs = ["batch=2", "size=32", "crop=16", "crop_frames=5", "validations=1", "channels=6"]
+    train_run("vae", data, run, Budget(steps=1), pairs=pairs, source=vae_run, quiet=True)
+    assert load_vae(run / "model").config.z_dim == 6
+    with pytest.raises(ModelError, match="4 latent channels cannot grow to 3"):
+        grow(before, 3)
 
 
 def test_a_vae_run_leaves_what_it_promises(vae_run: Path) -> None:
@@ -341,4 +426,16 @@ def test_x_0_prediction_trains_and_exports_its_scheduler(data: Path, vae_run: Pa
     scheduler = read_json(tmp_path / "run/model/scheduler/scheduler_config.json")
     assert scheduler["_class_name"] == "UniPCMultistepScheduler" and scheduler["prediction_type"] == "sample"
     assert json.loads((tmp_path / "run/model/manzar.json").read_text())["languages"] == ["ur", "ar"]
-    assert read_log(tmp_path / "run")[-1]["samples_seen"] == 16
+    assert read_log(tmp_path / "run")[-1]["samples_seen"] >= 16  # single frames come by the dozen: as many tokens
+
+
+def test_training_the_decoder_alone_leaves_the_latents_as_they_were(data: Path, vae_run: Path, tmp_path: Path) -> None:
+    pairs = ["batch=2", "size=32", "crop=16", "crop_frames=5", "validations=1", "decoder_only=true"]
+    train_run("vae", data, tmp_path / "run", Budget(steps=3), pairs=pairs, source=vae_run, quiet=True)
+    before, after = load_vae(vae_run / "model"), load_vae(tmp_path / "run/model")
+    for (name, old), new in zip(before.state_dict().items(), after.state_dict().values(), strict=True):
+        frozen = name.startswith(("encoder", "quant_conv"))
+        assert torch.equal(old, new) == frozen or not old.any(), name
+    assert before.config == after.config
+    with pytest.raises(SettingError, match="decoder_only=true needs --from"):
+        train_run("vae", data, tmp_path / "other", Budget(steps=1), pairs=["decoder_only=true"], quiet=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from manzar.nouns import ModelError, ShapeError, Stride
-from manzar.vae import SMALL, Posterior, VAEConfig, VideoVAE, psnr, ssim, vae_loss
+from manzar.vae import SMALL, DecoderStream, EncoderStream, Posterior, VAEConfig, VideoVAE, psnr, ssim, vae_loss
 from manzar.vae.blocks import NormSilu, double_conv
 from manzar.vae.model import fold_pixels, unfold_pixels
 from manzar.weights import load_strict, read_part, write_part
@@ -119,6 +121,95 @@ def test_the_future_does_not_reach_back(name: str) -> None:
     torch.testing.assert_close(prefix, before[:, :, :2], atol=1e-5, rtol=0)
     start = vae.decode(before[:, :, :2])
     torch.testing.assert_close(start, vae.decode(before)[:, :, : 1 + time], atol=1e-5, rtol=0)
+
+
+def in_pieces(x: Tensor, lengths: Sequence[int]) -> list[Tensor]:
+    assert sum(lengths) == x.shape[2]
+    return list(x.split(list(lengths), dim=2))
+
+
+@pytest.mark.parametrize("latent_frames", [[1, 1, 1, 1, 1, 1], [1, 3, 2], [2, 1, 1, 2], [4, 2], [6]])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_stream_gives_what_the_whole_clip_gives(name: str, latent_frames: list[int]) -> None:
+    vae = random_vae(CONFIGS[name])
+    time = vae.stride.time
+    frames = [time * count for count in latent_frames]
+    frames[0] -= time - 1
+    video = clip(vae.config, sum(frames), batch=2)
+    with torch.no_grad():
+        posterior = vae.encode(video)
+        decoded = vae.decode(posterior.mean)
+    before = video.clone()
+    encoder, decoder = EncoderStream(vae), DecoderStream(vae)
+    codes = [encoder.push(piece) for piece in in_pieces(video, frames)]
+    torch.testing.assert_close(torch.cat([code.mean for code in codes], 2), posterior.mean, atol=1e-5, rtol=0)
+    torch.testing.assert_close(torch.cat([code.logvar for code in codes], 2), posterior.logvar, atol=1e-5, rtol=0)
+    shown = [decoder.push(piece) for piece in in_pieces(posterior.mean, latent_frames)]
+    assert [piece.shape[2] for piece in shown] == frames
+    torch.testing.assert_close(torch.cat(shown, 2), decoded, atol=1e-5, rtol=0)
+    assert torch.equal(video, before)
+    with torch.no_grad():  # and the network itself remembers nothing
+        assert torch.equal(vae.decode(posterior.mean), decoded)
+
+
+def live_bytes() -> int:
+    gc.collect()
+    tensors = [thing for thing in gc.get_objects() if isinstance(thing, Tensor)]
+    return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
+
+
+@pytest.mark.parametrize("name", ["plain", "residual"])
+def test_what_a_stream_keeps_does_not_grow(name: str) -> None:
+    vae = random_vae(CONFIGS[name])
+    time, side = vae.stride.time, vae.stride.height
+    encoder, decoder = EncoderStream(vae), DecoderStream(vae)
+    start = live_bytes()
+    kept = []
+    for index, latent_frames in enumerate([5, 1, 1, 5, 1]):  # a long piece leaves no more than a short one
+        video = torch.zeros(1, 3, latent_frames * time - (time - 1) * (index == 0), 2 * side, 2 * side)
+        shown = decoder.push(encoder.push(video).mean)
+        assert not shown.requires_grad  # nor does a graph hold on to anything
+        del video, shown
+        kept.append(live_bytes() - start)
+    assert kept[0] > 0
+    assert len(set(kept[1:])) == 1  # the first piece may not yet have met every doubling of time
+    assert kept[0] <= kept[1]
+
+
+def test_streams_do_not_meet() -> None:
+    vae = random_vae(HALF_TIME)
+    one, two = (clip(HALF_TIME, 5) * sign for sign in (1, -1))
+    expected = vae.encode(one).mean
+    first, second = EncoderStream(vae), EncoderStream(vae)
+    pieces = []
+    for start, stop in ((0, 1), (1, 3), (3, 5)):
+        pieces.append(first.push(one[:, :, start:stop]).mean)
+        second.push(two[:, :, start:stop])
+    torch.testing.assert_close(torch.cat(pieces, 2), expected, atol=1e-5, rtol=0)
+
+
+def test_a_stream_refuses_what_does_not_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    vae = VideoVAE(SMALL)
+    encoder, decoder = EncoderStream(vae), DecoderStream(vae)
+    with pytest.raises(ShapeError, match="nearest"):
+        encoder.push(torch.zeros(1, 3, 4, 16, 16))
+    encoder.push(torch.zeros(1, 3, 1, 16, 16))
+    with pytest.raises(ShapeError, match="5 frames in a later piece of a clip; a multiple of 4"):
+        encoder.push(torch.zeros(1, 3, 5, 16, 16))
+    with pytest.raises(ShapeError, match=r"\(B, H, W\) = \(1, 16, 16\)"):
+        encoder.push(torch.zeros(1, 3, 4, 16, 24))
+    with pytest.raises(ShapeError, match=r"\(B, 16, t, h, w\)"):
+        decoder.push(torch.zeros(1, 4, 1, 2, 2))
+    with pytest.raises(ShapeError, match="at least one frame"):
+        decoder.push(torch.zeros(1, 16, 0, 2, 2))
+    assert encoder.push(torch.zeros(1, 3, 4, 16, 16)).mean.shape == (1, 16, 1, 2, 2)  # a refusal harms nothing
+
+    monkeypatch.setattr(vae.decoder.conv_out, "convolve", None)
+    with pytest.raises(TypeError):
+        decoder.push(torch.zeros(1, 16, 1, 2, 2))
+    monkeypatch.undo()
+    with pytest.raises(AssertionError, match="begin again with a new stream"):
+        decoder.push(torch.zeros(1, 16, 1, 2, 2))
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -13,6 +13,7 @@ from manzar.world import (
     BACKGROUNDS,
     CAMERAS,
     COLOURS,
+    EXTRA_LOOKS,
     HELD_OUT,
     LOOKS,
     MOTIONS,
@@ -27,8 +28,9 @@ from manzar.world import (
     sample_scene,
     truth,
 )
+from manzar.world.path import unclipped
 from manzar.world.sample import MIN_CONTRAST, MIN_LUMA_CONTRAST, Draw
-from manzar.world.scene import TEXTURED, TURNLESS, border_of, luma, tones
+from manzar.world.scene import SEPIA, TEXTURED, TURNLESS, border_of, luma, tones
 from manzar.world.shapes import fit
 
 SQUARE = VideoShape(17, 64, 64)
@@ -133,7 +135,7 @@ def test_colours_are_the_named_ones() -> None:
 def test_boxes_hold_what_is_seen_at_any_size() -> None:
     """The box of the pixels that differ from the background is the box of the truth, to a pixel or two at its tips."""
     config = WorldConfig(actors=(1, 1), looks=("flat",), cameras=("still",), backgrounds=("plain",))
-    for frames, height, width in ((3, 128, 128), (3, 96, 192), (5, 200, 120)):
+    for frames, height, width in ((3, 128, 128), (3, 96, 192), (5, 200, 120), (2, 80, 256), (2, 256, 80)):
         shape = VideoShape(frames, height, width)
         scenes = [  # no part of any body has the colour of these backgrounds
             replace(scene, backdrop="cyan" if scene.actors[0].colour == "magenta" else "magenta")
@@ -176,6 +178,17 @@ def test_actors_stay_in_view_and_move_far() -> None:
         if actor.motion in ("still", "spin", "grow", "shrink"):
             assert abs(dx) < 0.15
             assert abs(dy) < 0.15
+
+
+@pytest.mark.parametrize("size", [(1, 32, 32), (9, 64, 64), (5, 32, 102), (5, 102, 32), (5, 16, 160), (9, 90, 160)])
+def test_no_actor_is_cut_off_at_any_aspect(size: tuple[int, int, int]) -> None:
+    """Whatever the camera does, the whole body is in view on every frame."""
+    shape = VideoShape(*size)
+    for scene in (sample_scene(i) for i in range(250)):
+        for actor in scene.actors:
+            low, high = unclipped(scene, actor, shape)
+            assert low.min() >= -1e-6, (scene.camera, actor)
+            assert high.max() <= 1 + 1e-6, (scene.camera, actor)
 
 
 def test_diameters_are_those_of_their_size() -> None:
@@ -248,6 +261,18 @@ def test_looks_show() -> None:
     assert torch.equal(blocky[:63:3, :63:3], blocky[2:63:3, 2:63:3])
     assert torch.equal(gray[..., 0], gray[..., 1])
     assert torch.equal(gray[..., 0], gray[..., 2])
+
+
+def test_sepia_leaves_brightness_and_takes_hue() -> None:
+    """Every tone, drawn backgrounds included, is one warm tone as bright as its gray; each layer rounds once."""
+    asked = WorldConfig(looks=EXTRA_LOOKS)
+    scenes = [sample_scene(i, asked) for i in range(60)]
+    assert {scene.look for scene in scenes} == {"sepia"}
+    video = render(scenes, VideoShape(2, 48, 48)).double()
+    gray = render([replace(scene, look="monochrome") for scene in scenes], VideoShape(2, 48, 48)).double()
+    tone = torch.tensor(SEPIA, dtype=torch.float64) / 255
+    assert (video - gray * tone).abs().max() <= 2.5
+    assert (video[..., 0] - video[..., 2]).mean() > 20
 
 
 def test_relations_hold_at_every_frame_and_aspect() -> None:

@@ -10,6 +10,7 @@ from manzar.world import (
     BACKGROUNDS,
     CAMERAS,
     COLOURS,
+    EXTRA_LOOKS,
     LOOKS,
     MOTIONS,
     PHRASINGS,
@@ -85,7 +86,7 @@ def test_every_attribute_changes_every_caption() -> None:
         *(scene_of(still(motion="left", size=s), backdrop="gray") for s in ("small", "large")),
         *(scene_of(still(motion="left"), background=b, backdrop="gray") for b in BACKGROUNDS[1:]),
         *(scene_of(still(motion="left"), camera=c, backdrop="gray") for c in CAMERAS[1:]),
-        *(scene_of(still(motion="left"), look=look, backdrop="gray") for look in LOOKS[1:]),
+        *(scene_of(still(motion="left"), look=look, backdrop="gray") for look in (*LOOKS[1:], *EXTRA_LOOKS)),
         scene_of(still(motion="left"), backdrop="red"),
     ]
     for language, phrasing in itertools.product(LANGUAGES, range(PHRASINGS)):
@@ -93,9 +94,11 @@ def test_every_attribute_changes_every_caption() -> None:
         assert len(set(told)) == len(told), language
 
 
-def test_black_and_white_names_no_hue() -> None:
-    gray = WorldConfig(looks=("monochrome",), actors=(1, 2))
-    hues = [colour for colour in COLOURS if colour not in ("black", "white", "gray")]
+@pytest.mark.parametrize("look", ["monochrome", "sepia"])
+def test_looks_without_hue_name_none(look: str) -> None:
+    gray = WorldConfig(looks=(look,), actors=(1, 2))
+    said = {"monochrome": ("black", "white", "gray"), "sepia": ("black",)}[look]
+    hues = [colour for colour in COLOURS if colour not in said]
     forms = {
         "en": hues,
         "zh": [chinese.COLOURS[h] for h in hues],
@@ -109,6 +112,15 @@ def test_black_and_white_names_no_hue() -> None:
             assert not any(
                 hue in word if language == "zh" else hue == word for hue in forms[language] for word in words
             )
+
+
+def test_sepia_is_said_once_in_every_language() -> None:
+    words = {"en": "sepia", "zh": "棕褐色调", "hi": "सीपिया", "ur": "سیپیا", "ar": "السيبيا"}
+    for i, phrasing, moving in itertools.product(range(30), range(PHRASINGS), (True, False)):
+        told = captions(sample_scene(i, WorldConfig(looks=EXTRA_LOOKS)), phrasing, moving)
+        for language, text in told.items():
+            assert text.count(words[language]) == 1, text
+            assert re.fullmatch(ALPHABETS[language], text), text
 
 
 def test_arabic_agrees() -> None:

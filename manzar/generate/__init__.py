@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
-from manzar.generate.conditions import FirstFrame
-from manzar.generate.folder import ModelParts, load_parts, save_parts
+from manzar.generate.conditions import Connect, Extend, FirstFrame, Keyframes, Loop
+from manzar.generate.edit import Edit
+from manzar.generate.folder import PRETRAINED, ModelParts, load_parts, save_parts
 from manzar.generate.generator import Generator, initial_noise, load
 
-__all__ = ["FirstFrame", "Generator", "ModelParts", "initial_noise", "load", "load_parts", "save_parts"]
+__all__ = [
+    "PRETRAINED",
+    "Connect",
+    "Edit",
+    "Extend",
+    "FirstFrame",
+    "Generator",
+    "Keyframes",
+    "Loop",
+    "ModelParts",
+    "initial_noise",
+    "load",
+    "load_parts",
+    "save_parts",
+]

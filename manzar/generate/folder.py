@@ -27,6 +27,7 @@ from manzar.vae import VAEConfig, VideoVAE
 
 PIPELINE = "WanPipeline"
 INDEX, INFO = "model_index.json", "manzar.json"
+PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"  # the model that ships with the package
 STOCK_CLASSES = {  # component: (library, class), as model_index.json spells them; schedulers are checked by flow
     "transformer": ("diffusers", "WanTransformer3DModel"),
     "vae": ("diffusers", "AutoencoderKLWan"),
@@ -171,7 +172,7 @@ def read_info(folder: Path) -> dict[str, Any]:
     if not isinstance(defaults, dict):
         raise ModelError(f"{folder / INFO}: defaults is {defaults!r}; an object of names and numbers is needed")
     for name, value in defaults.items():
-        if name in DEFAULTS and (isinstance(value, bool) or not isinstance(value, int | float)):
+        if name in (*DEFAULTS, "window") and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise ModelError(f"{folder / INFO}: default {name} is {value!r}; a number is needed")
     return info
 

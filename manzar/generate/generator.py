@@ -1,22 +1,32 @@
-"""A Request in, Videos out: the one pipeline, whatever is given and whatever is asked for."""
+"""A Request in, Videos out: the one pipeline, whatever is given and whatever is asked for.
+
+Every window of a video goes the same way: noise, conditions, solver. What it made is decoded as it comes, and a few of
+its latent frames are given to the next; so however long the video, only one window of it is in memory.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from manzar.device import Precision, autocast, pick_device, pick_precision
 from manzar.dit import DiT
 from manzar.flow import guide, integrate
-from manzar.generate.conditions import begin, project, token_sigmas
-from manzar.generate.folder import ModelParts, load_parts
-from manzar.nouns import LatentShape, Progress, Request, SamplingState, UsageError, Video, VideoShape
+from manzar.generate.conditions import Given
+from manzar.generate.fitting import to_frames
+from manzar.generate.folder import PRETRAINED, ModelParts, load_parts
+from manzar.generate.given import Carried, begin, project, token_sigmas
+from manzar.generate.plan import complete, lay_out, window_limit
+from manzar.generate.timeline import CONTEXT, Timeline, Window
+from manzar.nouns import Condition, LatentShape, Progress, Request, SamplingState, UsageError, Video, VideoShape
+from manzar.vae import DecoderStream
 
 if TYPE_CHECKING:
     from manzar.nouns import Frames
@@ -24,18 +34,27 @@ if TYPE_CHECKING:
 TEXT_LENGTH = 512  # the stock pipeline pads every prompt to this many tokens, and models are trained so
 ACTIVATIONS_SHARE = 0.25  # how much of the memory one forward pass of the DiT may fill
 
+Text = tuple[Tensor, Tensor]  # embeddings (R, L, d) with the prompt, then without it under guidance; lengths (R,)
 
 
-def load(folder: str | Path, precision: Precision | None = None) -> Generator:
-    """Open a model folder on the device at hand. Raises as `load_parts` does."""
+def load(folder: str | Path = PRETRAINED, precision: Precision | None = None) -> Generator:
+    """Open a model folder, the one that ships if none is named, on the device at hand. Raises as `load_parts` does."""
     return Generator(load_parts(folder).to(pick_device()), precision)
 
 
 def initial_noise(request: Request, latent_shape: LatentShape, channels: int) -> Tensor:
     """(count, c, t, h, w) fp32 on the CPU, sample i from seed + i: the same on every machine, and as stock draws it."""
+    return draw(sources(request), latent_shape, channels)
+
+
+def sources(request: Request) -> list[torch.Generator]:
+    """Where the noise of each sample comes from, window after window."""
+    return [torch.Generator().manual_seed(request.seed + i) for i in range(request.count)]
+
+
+def draw(sources: Sequence[torch.Generator], latent_shape: LatentShape, channels: int) -> Tensor:
     size = (channels, latent_shape.frames, latent_shape.height, latent_shape.width)
-    generators = (torch.Generator().manual_seed(request.seed + i) for i in range(request.count))
-    return torch.stack([torch.randn(size, generator=generator) for generator in generators])
+    return torch.stack([torch.randn(size, generator=source) for source in sources])
 
 
 class Generator:
@@ -52,50 +71,113 @@ class Generator:
     def generate(self, request: Request, on_step: Progress | None = None) -> list[Video]:
         """`request.count` videos, from the seeds seed, seed + 1, …
 
-        on_step(done, total, "") is called after each step. Raises UsageError, or its ShapeError with the nearest size
-        that fits, before any work begins.
+        on_step(done, total, "") is called after each step, counted over all windows. Raises UsageError, or its
+        ShapeError with the nearest size that fits, before any work begins.
         """
         request = self.complete(request)
-        shape = self.shape(request)
-        latent_shape = shape.latent(self.parts.vae.stride)
-        noise = initial_noise(request, latent_shape, self.parts.vae.config.z_dim)
-        latents = self.denoise(request, shape, noise, on_step)
+        samples = zip(*self._chunks(request, on_step), strict=True)
         assert request.fps is not None
-        return [Video(to_frames(self.decode(sample[None])[0]), float(request.fps)) for sample in latents]
+        return [Video(np.concatenate([*self._finish(request, iter(sample))]), request.fps) for sample in samples]
+
+    def stream(self, request: Request, on_step: Progress | None = None) -> Iterator[Frames]:
+        """The same video in pieces, uint8 (T, H, W, 3) each, as they are made; joined they equal `generate`'s.
+
+        For one video: raises UsageError for a count above 1, and otherwise as `generate`.
+        """
+        if request.count != 1:
+            raise UsageError(f"a stream is of one video, not of {request.count}; stream each seed by itself")
+        request = self.complete(request)
+        return self._finish(request, (sample for (sample,) in self._chunks(request, on_step)))
 
     def complete(self, request: Request) -> Request:
-        """The request with the model's defaults where it leaves something open. Raises UsageError for absurd ones."""
-        defaults = self.parts.defaults
-        request = replace(
-            request,
-            frames=int(defaults["frames"]) if request.frames is None else request.frames,
-            height=int(defaults["height"]) if request.height is None else request.height,
-            width=int(defaults["width"]) if request.width is None else request.width,
-            fps=defaults["fps"] if request.fps is None else request.fps,
-            steps=int(defaults["steps"]) if request.steps is None else request.steps,
-            guidance=defaults["guidance"] if request.guidance is None else request.guidance,
-        )
-        check(request)
-        return request
+        """The request with nothing left open, its conditions fitted to it. Raises UsageError for absurd ones."""
+        return complete(request, self.parts)
+
+    def timeline(self, request: Request) -> Timeline:
+        """How a complete request lies in time."""
+        return lay_out(request, self.parts)
+
+    def windows(self, request: Request) -> list[Window]:
+        """What a complete request is made in, one after another."""
+        return self.timeline(request).windows(window_limit(self.parts))
+
+    def notes(self, request: Request) -> list[str]:
+        """What a person should know about the prompt, such as words that the model has never read."""
+        return self.parts.text.tokenizer.notes(request.prompt)
 
     def shape(self, request: Request) -> VideoShape:
-        """Size of the video of a complete request. Raises ShapeError if whole DiT tokens do not cover it."""
-        size = (request.frames, request.height, request.width)
-        assert None not in size, size
-        shape = VideoShape(*size)  # type: ignore[arg-type]
+        """Size of all that is sampled for a complete request. Raises ShapeError if whole DiT tokens do not cover it."""
+        assert request.height is not None and request.width is not None, request
+        frames = 1 + self.parts.stride.time * (self.timeline(request).total - 1)
+        shape = VideoShape(frames, request.height, request.width)
         shape.latent(self.parts.stride)
         return shape
 
-    @torch.no_grad()
+    def _finish(self, request: Request, chunks: Iterator[Frames]) -> Iterator[Frames]:
+        """The frames of one sample, with given ones among them."""
+        timeline = self.timeline(request)
+        for condition in request.conditions:
+            if isinstance(condition, Given):
+                chunks = condition.finish(chunks, timeline, self.parts.stride.time)
+        return chunks
+
+    def _chunks(self, request: Request, on_step: Progress | None) -> Iterator[list[Frames]]:
+        """What is decoded of each window, for every sample."""
+        decoders = [DecoderStream(self.parts.vae) for _ in range(request.count)]
+        for latents in self._latents(request, on_step):
+            with autocast(self.precision):
+                raw = self.parts.vae.denormalise(latents)
+                pixels = [decoder.push(sample[None])[0] for decoder, sample in zip(decoders, raw, strict=True)]
+            yield [to_frames(each) for each in pixels]
+
+    def _latents(self, request: Request, on_step: Progress | None) -> Iterator[Tensor]:
+        """Normalised latents (B, c, t', h, w) of the whole in order, what is given before included."""
+        windows = self._windows(request, on_step)
+        return reversed([*windows]) if self.timeline(request).backward else windows
+
+    def _windows(self, request: Request, on_step: Progress | None) -> Iterator[Tensor]:
+        """The new latents of each window, in the order in which they are made."""
+        timeline, shape, noise = self.timeline(request), self.shape(request), sources(request)
+        latent, channels = shape.latent(self.parts.vae.stride), self.parts.vae.config.z_dim
+        windows = self.windows(request)
+        text = self.embed(request)
+        carried: list[Condition] = []
+        opening: Tensor | None = None
+        for index, window in enumerate(windows):
+            state = replace(
+                self.begin(draw(noise, replace(latent, frames=len(window)), channels), shape), first=window.start,
+                before=timeline.before, after=timeline.after, opening=opening)  # fmt: skip
+            state = self.apply([*request.conditions, *carried], state)
+            latents = self.sample(request, state, text, on_step and counted(on_step, index, len(windows)))
+            known = window.fresh if timeline.backward else window.start
+            carried = [Carried(latents[:, :, known - window.start :], known)]
+            opening = latents[:, :, : CONTEXT + 1] if window.start == 0 else opening
+            yield latents[:, :, window.fresh - window.start : window.end - window.start]
+
     def denoise(self, request: Request, shape: VideoShape, noise: Tensor, on_step: Progress | None = None) -> Tensor:
-        """Normalised latents (B, c, t, h, w), fp32, from noise of that size; the request must be complete."""
+        """Normalised latents (B, c, t, h, w), fp32, of one window, from noise of that size; the request is complete."""
+        state = self.apply(request.conditions, self.begin(noise, shape))
+        return self.sample(request, state, self.embed(request), on_step)
+
+    def begin(self, noise: Tensor, shape: VideoShape) -> SamplingState:
+        return begin(noise.to(self.device, torch.float32), shape, self.parts.stride, self.encode, self.decode)
+
+    @torch.no_grad()
+    def apply(self, conditions: Iterable[Condition], state: SamplingState) -> SamplingState:
+        """The state after all conditions, in order."""
+        for condition in conditions:
+            state = condition.apply(state)
+        return state
+
+    @torch.no_grad()
+    def sample(self, request: Request, state: SamplingState, text: Text, on_step: Progress | None = None) -> Tensor:
+        """Latents (B, c, t, h, w), fp32, from a state by the solver; given positions are as they were given."""
         assert request.steps is not None, request
         schedule = self.parts.schedule
+        total = len(schedule.grid(request.steps, state.sigma_start)) - 1
         with autocast(self.precision):
-            state = self.prepare(request, shape, noise.to(self.device, torch.float32))
-            total = len(schedule.grid(request.steps, state.sigma_start)) - 1
             return integrate(
-                self.predictor(request, state.given, len(noise)),
+                self.predictor(request, text, state.given),
                 project(state, state.latents),
                 schedule,
                 request.steps,
@@ -104,39 +186,43 @@ class Generator:
                 project=lambda x, _: project(state, x),
             )
 
-    def prepare(self, request: Request, shape: VideoShape, noise: Tensor) -> SamplingState:
-        """The sampling state after all conditions of the request, in order."""
-        state = begin(noise, shape, self.encode)
-        for condition in request.conditions:
-            state = condition.apply(state)
-        return state
+    @torch.no_grad()
+    def embed(self, request: Request) -> Text:
+        prompts = [request.prompt, request.negative_prompt] if guided(request) else [request.prompt]
+        with autocast(self.precision):
+            embeddings, lengths = self.parts.text.embed(prompts)
+        return embeddings.repeat_interleave(request.count, 0), lengths.repeat_interleave(request.count, 0)
 
-    def predictor(self, request: Request, given: Tensor, count: int) -> Callable[[Tensor, float], Tensor]:
+    def predictor(self, request: Request, text: Text, given: Tensor) -> Callable[[Tensor, float], Tensor]:
         """The DiT as a function of x_t (B, c, t, h, w) and σ alone; all else is settled here."""
         dit, schedule = self.parts.dit, self.parts.schedule
-        scale = 1.0 if request.guidance is None else request.guidance
-        prompts = [request.prompt, request.negative_prompt] if scale > 1 else [request.prompt]
-        text, lengths = (x.repeat_interleave(count, 0) for x in self.parts.text.embed(prompts))  # (R, L, d), (R,)
+        embeddings, lengths = text
         size = rows_at_once(dit, given)
-        slices = [slice(start, start + size) for start in range(0, len(text), size)]
-        keys = [dit.read_text(text[rows], lengths[rows], TEXT_LENGTH) for rows in slices]
+        slices = [slice(start, start + size) for start in range(0, len(embeddings), size)]
+        keys = [dit.read_text(embeddings[rows], lengths[rows], TEXT_LENGTH) for rows in slices]
         some_given = bool(given.any())  # else one timestep per sample, which is cheaper than one per token
+        count = request.count
 
         def predict(x: Tensor, sigma: float) -> Tensor:
             level = schedule.timestep(sigma)
             timestep = token_sigmas(given, dit.patch, level) if some_given else x.new_tensor(level)  # (n,) or ()
-            x = x.repeat(len(prompts), 1, 1, 1, 1)  # (R, c, t, h, w): all with the prompt, then all without
+            x = x.repeat(len(embeddings) // count, 1, 1, 1, 1)  # (R, c, t, h, w): all with the prompt, then all without
             timestep = timestep.expand(len(x), *timestep.shape)  # (R, n) or (R,)
             outputs = [dit(x[rows], timestep[rows], text) for rows, text in zip(slices, keys, strict=True)]
             output = torch.cat(outputs).float()
-            return guide(output[:count], output[count:], scale) if scale > 1 else output
+            if not guided(request):
+                return output
+            assert request.guidance is not None
+            return guide(output[:count], output[count:], request.guidance)
 
         return predict
 
+    @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
         """Pixels (B, 3, T, H, W) in [-1, 1] -> normalised latents (B, c, t, h, w), without sampling."""
         vae = self.parts.vae
-        return vae.normalise(vae.encode(pixels.to(self.device)).mean)
+        with autocast(self.precision):
+            return vae.normalise(vae.encode(pixels.to(self.device)).mean)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
@@ -145,18 +231,14 @@ class Generator:
             return self.parts.vae.decode(self.parts.vae.denormalise(latents))
 
 
-def check(request: Request) -> None:
-    """Raise UsageError for a number that no video can have. Sizes off the grid are `VideoShape.latent`'s to refuse."""
-    for name in ("frames", "height", "width", "steps", "count"):
-        value = getattr(request, name)
-        if value < 1:
-            raise UsageError(f"{name} is {value}; it must be at least 1")
-    for name, least in (("fps", 0.0), ("guidance", -float("inf"))):
-        value = getattr(request, name)
-        if not least < value < float("inf"):
-            raise UsageError(f"{name} is {value}; it must be a finite number" + (" above 0" if least == 0 else ""))
-    if not 0 <= request.seed <= 2**63 - request.count:
-        raise UsageError(f"seed is {request.seed}; it must be in 0 … 2^63 - count")
+def guided(request: Request) -> bool:
+    """Whether the prompt is set off against the negative one; a scale of 1 is the prompt alone."""
+    return request.guidance is not None and request.guidance > 1
+
+
+def counted(on_step: Progress, window: int, windows: int) -> Progress:
+    """Progress over all windows, of the steps of one of them."""
+    return lambda done, total, detail: on_step(window * total + done, windows * total, detail)
 
 
 def rows_at_once(dit: DiT, given: Tensor) -> int:
@@ -176,10 +258,3 @@ def memory_bytes(device: torch.device) -> int:
     if device.type == "cpu":
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return torch.accelerator.get_memory_info(device)[1]
-
-
-def to_frames(pixels: Tensor) -> Frames:
-    """(3, T, H, W) in [-1, 1] -> uint8 (T, H, W, 3)."""
-    levels = ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    frames: Frames = levels.permute(1, 2, 3, 0).contiguous().cpu().numpy()
-    return frames

@@ -1,7 +1,7 @@
 """Video files in and out: `read(path)` gives frames as a viewer shows them, `write(video, path)` a file that plays."""
 
 from manzar.media.decode import Probe, frames, picture, probe, read
-from manzar.media.encode import write
+from manzar.media.encode import write, write_stream
 from manzar.media.kinds import SUFFIXES, is_image_folder
 from manzar.media.pictures import jpeg, strip, thumbnail
 
@@ -17,4 +17,5 @@ __all__ = [
     "strip",
     "thumbnail",
     "write",
+    "write_stream",
 ]

@@ -1,13 +1,19 @@
-"""Frames to files. The extension says the format; a file appears under its name only when it is whole."""
+"""Frames to files. The extension says the format; a file appears under its name only when it is whole.
+
+One way through: a `_Film` of pictures as they come, a writer for the format, a temporary name, a rename. A video in
+memory is a film of one chunk.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain, islice
 from math import ceil
 from pathlib import Path
 
@@ -16,7 +22,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from PIL import Image
 
-from manzar.nouns import MediaError, UsageError, Video, existing, storage
+from manzar.nouns import Frames, MediaError, UsageError, Video, existing, storage
 
 BT709 = 1  # the code of BT.709 for primaries, transfer and matrix alike (ITU-T H.273)
 LIMITED_RANGE = 1
@@ -29,6 +35,7 @@ VP9_OPTIONS = {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "5", "row-
 WEBP_QUALITY = 85
 # Browsers show a picture of a GIF that claims less than 20 ms, of a WebP no more than 10 ms, for the tenth of a second.
 GIF_FPS, WEBP_FPS = 50, 90
+FOLDER = "/"  # among the extensions: a folder of numbered PNG frames
 PNG_NAME = re.compile(r"frame_\d{5,}\.png")
 
 
@@ -39,35 +46,102 @@ def write(video: Video, path: str | Path, *, quick: bool = False) -> Path:
     .png (one frame); a path that ends in "/" or is a folder takes numbered PNG frames. Of more than 50 frames per
     second in a .gif, 90 in a .webp, only every second, third… is written, for no player shows them all. What was there
     before is replaced, and only by something whole. quick: of the ways to write .mp4 the one for many small files.
-    Raises UsageError for an unknown extension, odd sides (mp4, webm) or several frames for one .png, StorageError if
-    the disk is full or not writable, MediaError if the encoder fails.
+    Raises UsageError for an unknown extension, odd sides (mp4, webm), several frames for one .png or no frame at all,
+    StorageError if the disk is full or not writable, MediaError if the encoder fails.
     """
-    shape = video.frames.shape
-    assert video.frames.dtype == np.uint8, f"frames are {video.frames.dtype}, uint8 is needed"
-    assert len(shape) == 4, f"frames are {shape}, (T, H, W, 3) is needed"
-    assert shape[3] == 3, f"frames are {shape}, (T, H, W, 3) is needed"
-    assert min(shape) > 0, f"frames are {shape}; every side must be above 0"
-    assert video.fps > 0, f"a rate of {video.fps} frames per second was given; it must be above 0"
+    return write_stream([video.frames], video.fps, path, quick=quick)
+
+
+def write_stream(chunks: Iterable[Frames], fps: float, path: str | Path, *, quick: bool = False) -> Path:
+    """As `write`, of a video that comes in chunks, uint8 (T, H, W, 3) each: the same bytes however it is cut.
+
+    Memory is that of two chunks, the one being written and the one being made, for .mp4, .webm and PNG frames; .gif and
+    .webp are encoded as a whole, so all of their pictures are held. Raises what `write` raises, UsageError also where
+    a chunk has another size than the first; what the chunks themselves raise passes as it is. Either way no part of
+    a file is left behind.
+    """
     target = Path(path)
-    if str(path).endswith(("/", os.sep)) or target.is_dir():
-        return _write_folder(video, target)
-    writer = _write_quick_h264 if quick and target.suffix.lower() == ".mp4" else _WRITERS.get(target.suffix.lower())
+    kind = FOLDER if str(path).endswith(("/", os.sep)) or target.is_dir() else target.suffix.lower()
+    writer = _write_quick_h264 if quick and kind == ".mp4" else _WRITERS.get(kind)
     if writer is None:
-        known = ", ".join(sorted(_WRITERS))
+        known = ", ".join(sorted(_WRITERS.keys() - {FOLDER}))
         raise UsageError(
             f'{path}: unknown extension "{target.suffix}"; use one of {known}, or end in "/" for PNG frames'
         )
-    _check(video, target)
-    with _written(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _temporary(target)
-        try:
-            writer(video, temporary)
-            _sync(temporary)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+    if kind == FOLDER:
+        _leave_others_alone(target)
+    try:
+        film = _film(chunks, fps, kind, target)
+        with _written(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = _temporary(target)
+            try:
+                writer(film, temporary)
+                _replace(temporary, target)
+            finally:
+                _remove(temporary)
+    except _ChunkError as error:
+        raise error.theirs  # noqa: B904  ("from" would write over the cause that it has of its own)
     return target
+
+
+@dataclass
+class _Film:
+    """Pictures in their order, each uint8 (height, width, 3), taken as they come."""
+
+    pictures: Iterator[Frames]
+    fps: float
+    width: int
+    height: int
+
+
+class _ChunkError(Exception):
+    """Carries an error of the caller's own chunks past `_written`, which would take it for a failure to write."""
+
+    def __init__(self, theirs: Exception) -> None:
+        self.theirs = theirs
+
+
+def _film(chunks: Iterable[Frames], fps: float, kind: str, target: Path) -> _Film:
+    """The film of these chunks, whose first picture is taken and put back. UsageError if `kind` cannot hold it."""
+    assert fps > 0, f"a rate of {fps} frames per second was given; it must be above 0"
+    pictures = _pictures(chunks, target)
+    first = next(pictures, None)
+    if first is None:
+        raise UsageError(f"{target}: there is no frame to write; a video has at least one")
+    height, width, _ = first.shape
+    if kind in (".mp4", ".webm") and (width % 2 or height % 2):
+        even = f"{width + width % 2}x{height + height % 2}"
+        raise UsageError(
+            f"{target}: {width}x{height} has an odd side, which H.264 and VP9 players cannot show; use {even}"
+        )
+    if kind == ".png" and next(pictures, None) is not None:
+        raise UsageError(f'{target}: one .png holds one frame, not several; end the path in "/" for numbered frames')
+    # iter: a chain keeps what it was made of, and the first picture would keep its chunk
+    return _Film(chain(iter([first]), pictures), fps, width, height)
+
+
+def _pictures(chunks: Iterable[Frames], target: Path) -> Iterator[Frames]:
+    """Every (H, W, 3) of the chunks, which must agree in size."""
+    size: tuple[int, ...] = ()
+    source = iter(chunks)
+    while True:
+        try:
+            chunk = next(source, None)
+        except (OSError, av.error.FFmpegError) as error:
+            raise _ChunkError(error) from error
+        if chunk is None:
+            return
+        shape = chunk.shape
+        assert chunk.dtype == np.uint8, f"frames are {chunk.dtype}, uint8 is needed"
+        assert len(shape) == 4, f"frames are {shape}, (T, H, W, 3) is needed"
+        assert shape[3] == 3, f"frames are {shape}, (T, H, W, 3) is needed"
+        assert min(shape[1:]) > 0, f"frames are {shape}; every side must be above 0"
+        size = size or shape[1:3]
+        if shape[1:3] != size:
+            now, before = f"{shape[2]}x{shape[1]}", f"{size[1]}x{size[0]}"
+            raise UsageError(f"{target}: frames of {now} came after frames of {before}; a video has one size")
+        yield from chunk
 
 
 @contextmanager
@@ -83,42 +157,31 @@ def _written(path: Path) -> Iterator[None]:
         raise MediaError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _check(video: Video, target: Path) -> None:
-    frames, height, width, _ = video.frames.shape
-    if target.suffix.lower() in (".mp4", ".webm") and (width % 2 or height % 2):
-        even = f"{width + width % 2}x{height + height % 2}"
-        raise UsageError(
-            f"{target}: {width}x{height} has an odd side, which H.264 and VP9 players cannot show; use {even}"
-        )
-    if target.suffix.lower() == ".png" and frames > 1:
-        raise UsageError(f'{target}: one .png holds one frame, not {frames}; end the path in "/" for numbered frames')
+def _write_h264(film: _Film, path: Path) -> None:
+    _encode(film, path, "mp4", "libx264", X264_OPTIONS, {"movflags": "+faststart"})
 
 
-def _write_h264(video: Video, path: Path) -> None:
-    _encode(video, path, "mp4", "libx264", X264_OPTIONS, {"movflags": "+faststart"})
+def _write_quick_h264(film: _Film, path: Path) -> None:
+    _encode(film, path, "mp4", "libx264", QUICK_X264_OPTIONS, {"movflags": "+faststart"})
 
 
-def _write_quick_h264(video: Video, path: Path) -> None:
-    _encode(video, path, "mp4", "libx264", QUICK_X264_OPTIONS, {"movflags": "+faststart"})
-
-
-def _write_vp9(video: Video, path: Path) -> None:
-    _encode(video, path, "webm", "libvpx-vp9", VP9_OPTIONS, {})
+def _write_vp9(film: _Film, path: Path) -> None:
+    # bitexact: or the muxer would number the track at random, and no two files would be the same
+    _encode(film, path, "webm", "libvpx-vp9", VP9_OPTIONS, {"fflags": "+bitexact"})
 
 
 def _encode(
-    video: Video, path: Path, container: str, codec: str, options: dict[str, str], container_options: dict[str, str]
+    film: _Film, path: Path, container: str, codec: str, options: dict[str, str], container_options: dict[str, str]
 ) -> None:
-    _, height, width, _ = video.frames.shape
     with av.open(str(path), "w", format=container, options=container_options) as output:
-        stream = output.add_stream(codec, rate=Fraction(video.fps).limit_denominator(1001), options=options)
+        stream = output.add_stream(codec, rate=Fraction(film.fps).limit_denominator(1001), options=options)
         context = stream.codec_context
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = film.width, film.height, "yuv420p"
         context.thread_count = ENCODER_THREADS
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = LIMITED_RANGE
         reformatter = VideoReformatter()
-        for array in video.frames:
+        for array in film.pictures:
             picture = reformatter.reformat(
                 av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(array), format="rgb24"),
                 format="yuv420p",
@@ -132,64 +195,77 @@ def _encode(
         output.mux(stream.encode(None))
 
 
-def _write_gif(video: Video, path: Path) -> None:
+def _write_gif(film: _Film, path: Path) -> None:
     """Players round a GIF's clock to hundredths of a second, so the error is carried over, not summed."""
-    video = _at_most(GIF_FPS, video)
-    ends = [round((index + 1) * 100 / video.fps) for index in range(len(video.frames))]
+    film = _at_most(GIF_FPS, film)
+    pictures = [Image.fromarray(frame).quantize(256, dither=Image.Dither.FLOYDSTEINBERG) for frame in film.pictures]
+    ends = [round((index + 1) * 100 / film.fps) for index in range(len(pictures))]
     durations = [10 * (end - start) for start, end in zip([0, *ends], ends, strict=False)]
-    pictures = [Image.fromarray(frame).quantize(256, dither=Image.Dither.FLOYDSTEINBERG) for frame in video.frames]
     pictures[0].save(path, "GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0, optimize=False)
 
 
-def _write_webp(video: Video, path: Path) -> None:
-    video = _at_most(WEBP_FPS, video)
-    ends = [round((index + 1) * 1000 / video.fps) for index in range(len(video.frames))]
+def _write_webp(film: _Film, path: Path) -> None:
+    film = _at_most(WEBP_FPS, film)
+    pictures = [Image.fromarray(frame) for frame in film.pictures]
+    ends = [round((index + 1) * 1000 / film.fps) for index in range(len(pictures))]
     durations = [end - start for start, end in zip([0, *ends], ends, strict=False)]
-    pictures = [Image.fromarray(frame) for frame in video.frames]
     pictures[0].save(
         path, "WEBP", save_all=True, append_images=pictures[1:], duration=durations, loop=0, quality=WEBP_QUALITY
     )
 
 
-def _at_most(fps: float, video: Video) -> Video:
-    """The video itself, or as much of it as every second, third… frame at no more than `fps`."""
-    every = ceil(video.fps / fps)
-    return Video(video.frames[::every], video.fps / every)
+def _at_most(fps: float, film: _Film) -> _Film:
+    """The film itself, or as much of it as every second, third… picture at no more than `fps`."""
+    every = ceil(film.fps / fps)
+    return replace(film, pictures=islice(film.pictures, 0, None, every), fps=film.fps / every)
 
 
-def _write_png(video: Video, path: Path) -> None:
-    Image.fromarray(video.frames[0]).save(path, "PNG")
+def _write_png(film: _Film, path: Path) -> None:
+    Image.fromarray(next(film.pictures)).save(path, "PNG")
 
 
-_WRITERS: dict[str, Callable[[Video, Path], None]] = {
+def _write_folder(film: _Film, path: Path) -> None:
+    """frame_00000.png and so on."""
+    path.mkdir()
+    for index, frame in enumerate(film.pictures):
+        Image.fromarray(frame).save(path / f"frame_{index:05d}.png")
+
+
+_WRITERS: dict[str, Callable[[_Film, Path], None]] = {
     ".mp4": _write_h264,
     ".webm": _write_vp9,
     ".gif": _write_gif,
     ".webp": _write_webp,
     ".png": _write_png,
+    FOLDER: _write_folder,
 }
 
 
-def _write_folder(video: Video, target: Path) -> Path:
-    """frame_00000.png and so on. Older frames there are replaced; a folder with anything else is left alone."""
-    if target.exists():
-        existing(target, "folder")
-        others = [entry.name for entry in target.iterdir() if not PNG_NAME.fullmatch(entry.name)]
-        if others:
-            raise UsageError(f"{target} holds other things ({others[0]}); choose a new or empty folder for the frames")
-    with _written(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _temporary(target)
-        try:
-            temporary.mkdir()
-            for index, frame in enumerate(video.frames):
-                Image.fromarray(frame).save(temporary / f"frame_{index:05d}.png")
-            if target.exists():
-                shutil.rmtree(target)
-            temporary.replace(target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    return target
+def _leave_others_alone(folder: Path) -> None:
+    """Older frames in a folder may be replaced; UsageError if it holds anything else."""
+    if not folder.exists():
+        return
+    existing(folder, "folder")
+    others = [entry.name for entry in folder.iterdir() if not PNG_NAME.fullmatch(entry.name)]
+    if others:
+        raise UsageError(f"{folder} holds other things ({others[0]}); choose a new or empty folder for the frames")
+
+
+def _replace(temporary: Path, target: Path) -> None:
+    if temporary.is_dir():
+        _leave_others_alone(target)  # a long stream leaves time for things to have come
+        if target.exists():
+            shutil.rmtree(target)
+    else:
+        _sync(temporary)
+    temporary.replace(target)
+
+
+def _remove(temporary: Path) -> None:
+    if temporary.is_dir():
+        shutil.rmtree(temporary, ignore_errors=True)
+    else:
+        temporary.unlink(missing_ok=True)
 
 
 def _temporary(target: Path) -> Path:

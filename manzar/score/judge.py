@@ -10,13 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import permutations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from manzar.nouns import Box, UsageError
-from manzar.score.backdrop import background_of, camera_of, look_of
-from manzar.score.segment import Array, Region, distance, separate, to_lab
+from manzar.score.backdrop import background_of
+from manzar.score.camera import Camera, at_rest, camera_of
+from manzar.score.look import blocks_of, hueless, line_of, unblocked
+from manzar.score.segment import Array, Region, distance, row_colours, separate, to_lab
 from manzar.score.silhouette import shape_of
 from manzar.score.tracks import DIRECTIONS, Track, course, follow
 
@@ -42,6 +44,11 @@ SHADED = {  # what a shaded or blended part of the latter looks like
     "purple": ("magenta", "blue"),
     "gray": ("cyan",),
 }
+Line = Literal["dark", "pale"] | None  # drawn around an actor
+HUELESS = ("white", "black", "gray")
+PURE = 14.0  # ΔE from a named colour within which a pixel counts as that colour itself
+PURE_SHARE = 0.15  # share of such pixels that is enough to ask them alone
+HUED_SHARE = 0.06  # the same for pixels of a hue, where a line leaves little of the body
 SMALL_COMPANION = 0.2  # share of the main actor's size below which another region is no actor of its own
 
 
@@ -78,13 +85,22 @@ def judge(frames: Frames) -> Seen:
         raise UsageError(
             f"judge: frames are {frames.dtype} {frames.shape}; uint8 (T, H, W, 3) of at least 16x16 is needed"
         )
-    layers = separate(frames)
+    lab = to_lab(frames)
+    block = blocks_of(lab)
+    if block > 1:
+        lab = unblocked(lab, block)
+    camera = camera_of(lab, row_colours(lab))
+    layers = separate(*at_rest(lab, camera))
     tracks = _actors(follow(layers))
+    outlined = line_of(layers, tracks) is not None
     return Seen(
-        actors=tuple(_describe(track, frames.shape[1], frames.shape[2]) for track in tracks),
+        actors=tuple(
+            _describe(track, camera, frames.shape[1:3], line_of(layers, [track], least=0) if outlined else None)
+            for track in tracks
+        ),
         background=background_of(layers),
-        camera=camera_of(layers),
-        look=look_of(layers),
+        camera=camera.name,
+        look="monochrome" if hueless(lab) else "pixelated" if block > 1 else "outline" if outlined else "flat",
     )
 
 
@@ -95,28 +111,52 @@ def _actors(tracks: list[Track]) -> list[Track]:
     return [track for track in tracks if track.area >= SMALL_COMPANION * tracks[0].area]
 
 
-def _describe(track: Track, height: int, width: int) -> SeenActor:
-    motion, direction = course(track, min(height, width))
+def _describe(track: Track, camera: Camera, size: tuple[int, int], line: Line) -> SeenActor:
+    motion, direction = course(track, min(camera.size))
     return SeenActor(
-        colour=colour_name(np.concatenate([region.core for region in track.found])),
+        colour=_colour(track, line),
         shape=shape_of(track.found, spinning=motion == "spin"),
         motion=motion,
         direction=direction,
-        boxes=tuple(_box(region, height, width) for region in track.regions),
+        boxes=tuple(None if region is None else _box(region, camera, size) for region in track.regions),
     )
 
 
-def _box(region: Region | None, height: int, width: int) -> Box | None:
-    if region is None:
-        return None
+def _box(region: Region, camera: Camera, size: tuple[int, int]) -> Box:
+    """From the world's pixels to shares of the frame (height, width)."""
+    (scale, _, left), (_, _, top) = camera.to_world[region.frame]
+    left, top = left - (scale - 1) / 2, top - (scale - 1) / 2  # of a pixel's corner, not its centre
+    height, width = size
     x0, y0, x1, y1 = region.box
-    return Box(x0 / width, y0 / height, x1 / width, y1 / height)
+    x0, x1 = (min(max((x - left) / scale / width, 0), 1) for x in (x0, x1))
+    y0, y1 = (min(max((y - top) / scale / height, 0), 1) for y in (y0, y1))
+    return Box(x0, y0, x1, y1)
 
 
-def colour_name(core: Array) -> str:
-    """The CSS colour that most pixels (n, 3) in Lab are nearest to: details of other colours are outvoted."""
-    votes = distance(core[:, None], _known_colours()).argmin(axis=1)  # (n,)
-    counts = dict(zip(COLOURS, np.bincount(votes, minlength=len(COLOURS)).tolist(), strict=True))
+def _colour(track: Track, line: Line) -> str:
+    """A line drawn around an actor is neither part of it nor of its own colour."""
+    if line is None:
+        return colour_name(np.concatenate([region.core for region in track.found]))
+    every = np.concatenate([region.every for region in track.found])
+    return colour_name(every, besides="black" if line == "dark" else "white")
+
+
+def colour_name(core: Array, besides: str | None = None) -> str:
+    """The CSS colour that most pixels (n, 3) in Lab are nearest to: details of other colours are outvoted.
+
+    Where enough pixels have some colour itself, those alone vote; shaded and blended ones abstain.
+    besides: the colour of a line around it, which it cannot have itself and which tinges what is next to it.
+    """
+    apart = distance(core[:, None], _known_colours())  # (n, 12)
+    if besides is not None:
+        apart[:, list(COLOURS).index(besides)] = np.inf
+    pure = apart.min(axis=1) < PURE
+    hued = pure & ~np.isin(apart.argmin(axis=1), [list(COLOURS).index(name) for name in HUELESS])
+    if besides is not None and hued.mean() > HUED_SHARE:  # eyes, wheels and blends with the line have no named hue
+        apart = apart[hued]
+    elif pure.mean() > PURE_SHARE:
+        apart = apart[pure]
+    counts = dict(zip(COLOURS, np.bincount(apart.argmin(axis=1), minlength=len(COLOURS)).tolist(), strict=True))
     leader = max(counts, key=lambda name: counts[name])
     brighter = max(SHADED.get(leader, (leader,)), key=lambda name: counts[name])
     return brighter if counts[brighter] > 0.3 * counts[leader] else leader
@@ -158,10 +198,44 @@ def agrees(seen: Seen, wanted: Mapping[str, object], actor: int = 0) -> dict[str
 
 
 def agrees_each(seen: Seen, wanted: Sequence[Mapping[str, object]]) -> list[dict[str, bool | None]]:
-    """`agrees` for several wanted actors, each paired with a seen one of its own, colours deciding who is who."""
+    """`agrees` for several wanted actors, each paired with a seen one of its own: colours decide who is who, then
+    shapes, then motions."""
     places = range(max(len(seen.actors), len(wanted)))
     pairings = (
         [agrees(seen, one, place) for one, place in zip(wanted, order, strict=True)]
         for order in permutations(places, len(wanted))
     )
-    return max(pairings, key=lambda answers: sum(2 * bool(a.get("colour")) + bool(a.get("shape")) for a in answers))
+    return max(pairings, key=lambda answers: sum(_likeness(answer) for answer in answers))
+
+
+def _likeness(answer: Mapping[str, bool | None]) -> int:
+    return 4 * bool(answer.get("colour")) + 2 * bool(answer.get("shape")) + bool(answer.get("motion"))
+
+
+def bound(seen: Seen, wanted: Sequence[Mapping[str, object]]) -> bool | None:
+    """Whether every wanted actor's colour sits on an actor, one each, that is also otherwise the one asked for.
+
+    Otherwise the one asked for: it has the shape; where its shape cannot be told, it has the motion, with its
+    direction, and no other wanted actor has the same motion. Nothing else may be seen in place of either.
+    wanted: two or more of colour, shape and motion. The answer is None where colours cannot be bound wrongly, because
+    two of the wanted actors have one colour or one shape.
+    """
+    for name in ("colour", "shape"):
+        if len({one[name] for one in wanted}) < len(wanted):
+            return None
+    motions = [one["motion"] for one in wanted]
+    return any(
+        all(
+            _is_it(seen.actors[place], one, telling=motions.count(one["motion"]) == 1)
+            for one, place in zip(wanted, order, strict=True)
+        )
+        for order in permutations(range(len(seen.actors)), len(wanted))
+    )
+
+
+def _is_it(actor: SeenActor, wanted: Mapping[str, object], telling: bool) -> bool:
+    if actor.colour != wanted["colour"]:
+        return False
+    if actor.shape is not None:
+        return actor.shape == wanted["shape"]
+    return telling and wanted["motion"] in (actor.direction, actor.motion)

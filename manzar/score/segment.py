@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
 
 VISIBLE = 10.0  # ΔE below which a difference is taken for noise; h264 at crf 23 stays under it
 ODD = 15.0  # ΔE between the median and its row above which something may stand there; waves and tufts stay under it
 CLOUD = np.array([98.8, -0.4, -1.7], dtype=np.float32)  # Lab of the lightest of skies
 FAINT = 2.0  # figures have parts of less contrast than the rest: cover times this keeps them whole
 FLATTEST = 0.4  # share of a region's pixels, those of least gradient, that its colour is asked of
+STARRY = 8  # specks of light that make a starry sky
 SMALLEST = 0.004  # share of the frame below which a region is dirt: a star, a wave, a codec block
 
 
@@ -36,18 +38,19 @@ class Region:
 
     cover: float32 (h, w), how much of each pixel it covers, within `corner` (x, y) of the frame, if all of it has the
         contrast of most of it; `whole` allows for parts that have half of that.
-    core: (n, 3) Lab of the pixels away from its blended rim; colour: (3,) their median.
+    core: (n, 3) Lab of the pixels away from its blended rim; colour: (3,) their median; every: (m, 3) of all pixels.
     area: pixels; centre: (x, y) in pixels; box: (x0, y0, x1, y1) in pixels, at half cover; cut: leaves the frame.
     """
 
     frame: int
     cover: Array
     core: Array
+    every: Array
     corner: tuple[int, int]
     colour: Array
     area: float
     centre: tuple[float, float]
-    box: tuple[float, float, float, float]
+    box: Box
     cut: bool
 
     @property
@@ -59,12 +62,14 @@ class Region:
 
 @dataclass(frozen=True)
 class Layers:
-    """A clip taken apart: background (H, W, 3), colour per row (H, 3), and distance from the background (T, H, W)."""
+    """A clip taken apart: background (H, W, 3), colour per row (H, 3), distance from the background (T, H, W), which
+    is 0 where the frame does not show the place, and whether it does (T, H, W)."""
 
     lab: Array
     background: Array
     rows: Array
     contrast: Array
+    visible: Mask
 
 
 def to_lab(frames: Frames) -> Array:
@@ -97,13 +102,12 @@ def row_colours(lab: Array) -> Array:
     return rows
 
 
-def separate(frames: Frames) -> Layers:
-    """Take a clip apart into a background and the distance of every pixel of every frame from it."""
-    lab = to_lab(frames)
+def separate(lab: Array, visible: Mask) -> Layers:
+    """Take a clip (T, H, W, 3) in Lab, filmed by a camera at rest, apart into a background and what differs from it."""
     rows = row_colours(lab)
     median: Array = np.median(lab, axis=0)
     background = _without_actors(lab, median, rows)
-    return Layers(lab, background, rows, distance(lab, background))
+    return Layers(lab, background, rows, distance(lab, background) * visible, visible)
 
 
 def _without_actors(lab: Array, median: Array, rows: Array) -> Array:
@@ -127,7 +131,11 @@ def _without_actors(lab: Array, median: Array, rows: Array) -> Array:
     for here in _solid_parts(odd):
         if revealed[here].mean() > 0.03:
             own = median[revealed & here]
-            covered[here] |= _coloured_like(median[here], own)  # a moon behind an actor is not part of it
+            covered[here] |= _coloured_like(median[here], own)
+            # what has another colour is a further part of the actor, but not if it is the moon behind it
+            for rest in _solid_parts(here & ~covered):
+                if not _like_moon(median, rows, rest):
+                    covered |= rest
         else:
             standing.append((float(away[here].sum()), here))
     actors = [here for _, here in standing if not _like_moon(median, rows, here)]
@@ -159,11 +167,20 @@ def _solid_parts(odd: Mask) -> list[Mask]:
 
 
 def _like_moon(median: Array, rows: Array, here: Mask) -> bool:
-    """Small, very light, high up, before a dark blue row."""
+    """Small, very light, in the upper third, in a dark sky that is blue or has stars."""
     ys = np.nonzero(here)[0]
     row = np.median(rows[ys], axis=0)
-    light = float(np.median(median[here][:, 0]))
-    return bool(row[0] < 25 and row[2] < -5 and light > 88 and here.mean() < 0.025 and ys.mean() < 0.25 * len(rows))
+    light = float(np.percentile(median[here][:, 0], 75))  # its rim and stars that touch it are darker
+    up_there = here.mean() < 0.05 and ys.mean() < 0.33 * len(rows)
+    pale = float(np.hypot(*np.median(median[here][:, 1:], axis=0))) < 30
+    return bool(row[0] < 25 and light > 85 and pale and up_there and (row[2] < -5 or stars(median, rows) >= STARRY))
+
+
+def stars(median: Array, rows: Array) -> int:
+    """How many specks, too small for an actor, are much lighter than their row."""
+    bright = (median[..., 0] - rows[:, None, 0] > 12).astype(np.uint8)
+    count, _, stats, _ = cv2.connectedComponentsWithStats(bright, connectivity=4)
+    return int((stats[1:count, cv2.CC_STAT_AREA] < SMALLEST * bright.size).sum())
 
 
 def _like_cloud(median: Array, rows: Array) -> Mask:
@@ -181,7 +198,7 @@ def _like_cloud(median: Array, rows: Array) -> Mask:
 def regions(layers: Layers, frame: int) -> list[Region]:
     """The connected foreground regions of one frame, largest first; specks are left out."""
     contrast = layers.contrast[frame]
-    height, width = contrast.shape
+    view = _view(layers.visible[frame])
     smallest = SMALLEST * contrast.size
     count, labels, stats, _ = cv2.connectedComponentsWithStats((contrast > VISIBLE).astype(np.uint8), connectivity=4)
     found = []
@@ -195,19 +212,42 @@ def regions(layers: Layers, frame: int) -> list[Region]:
         full = float(np.percentile(strength[labels[window] == index], 80))
         # A solid shape reaches its full contrast inside, so contrast / full is its cover, whatever the blur.
         alpha = np.clip(strength / full, 0, 1).astype(np.float32)
-        region = _measure(frame, alpha, layers.lab[frame][window], (window[1].start, window[0].start), (height, width))
+        region = _measure(frame, alpha, layers.lab[frame][window], (window[1].start, window[0].start), view)
         if region is not None and region.area >= smallest:
             found.append(region)
     return sorted(found, key=lambda region: -region.area)
 
 
-def _measure(frame: int, cover: Array, lab: Array, corner: tuple[int, int], size: tuple[int, int]) -> Region | None:
+def parted(layers: Layers, region: Region, colours: list[Array]) -> list[Region | None]:
+    """A region shared out among actors of the given colours (3,), every pixel to the nearest; None for too little."""
+    height, width = region.cover.shape
+    left, top = region.corner
+    lab = layers.lab[region.frame][top : top + height, left : left + width]
+    owner = distance(lab[:, :, None], np.stack(colours)).argmin(axis=-1)  # (h, w)
+    view = _view(layers.visible[region.frame])
+    parts = []
+    for index in range(len(colours)):
+        own: Array = np.where(owner == index, region.cover, 0).astype(np.float32)
+        full = float(np.percentile(own[own > 0], 80)) if own.any() else 1.0
+        cover: Array = np.minimum(own / full, 1)
+        part = _measure(region.frame, cover, lab, region.corner, view)
+        parts.append(part if part is not None and part.area >= SMALLEST * layers.visible[0].size else None)
+    return parts
+
+
+def _view(visible: Mask) -> Box:
+    """The rectangle that a frame shows."""
+    xs, ys = np.flatnonzero(visible.any(axis=0)), np.flatnonzero(visible.any(axis=1))
+    return float(xs[0]), float(ys[0]), float(xs[-1] + 1), float(ys[-1] + 1)
+
+
+def _measure(frame: int, cover: Array, lab: Array, corner: tuple[int, int], view: Box) -> Region | None:
     alpha = np.minimum(FAINT * cover, 1)
     inside = alpha > 0.5
     if not inside.any():
         return None
     slope = cv2.morphologyEx(lab, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).sum(axis=-1)
-    firm = cover > min(0.4, float(np.median(cover[inside])))
+    firm = inside & (cover >= min(0.4, float(np.median(cover[inside]))))
     core = firm & (slope <= np.quantile(slope[firm], FLATTEST))
     ys, xs = np.nonzero(inside)
     mass = float(alpha.sum())
@@ -218,6 +258,7 @@ def _measure(frame: int, cover: Array, lab: Array, corner: tuple[int, int], size
         frame=frame,
         cover=cover,
         core=lab[core],
+        every=lab[inside],
         corner=corner,
         colour=np.median(lab[core], axis=0),
         area=mass,
@@ -226,5 +267,5 @@ def _measure(frame: int, cover: Array, lab: Array, corner: tuple[int, int], size
             top + 0.5 + float(alpha.sum(axis=1) @ y) / mass,
         ),
         box=box,
-        cut=box[0] <= 0 or box[1] <= 0 or box[2] >= size[1] or box[3] >= size[0],
+        cut=box[0] <= view[0] or box[1] <= view[1] or box[2] >= view[2] or box[3] >= view[3],
     )

@@ -13,8 +13,8 @@ from manzar.score.segment import Array, Region
 GRID = 40  # pixels per side of a normalised silhouette
 SCALE = 18.0  # square root of its area, in those pixels
 STEP = 6  # degrees between two turns of a template
-FIT = 0.72  # overlap (intersection over union) below which no shape is called
-LEAD = 0.015  # by which the best shape must beat the next
+FIT = 0.70  # overlap (intersection over union) below which no shape is called
+LEAD = 0.01  # by which the best shape must beat the next
 UPRIGHT = 12  # degrees an actor that does not spin may lean
 SOFT = 0.9  # half-covered pixels per covered one above which a silhouette is a smudge and no shape
 
@@ -184,7 +184,7 @@ def smudged(region: Region) -> bool:
     return rim > SOFT * max(int((region.cover >= 0.5).sum()), 1)
 
 
-def shape_of(found: list[Region], spinning: bool, most: int = 5) -> str | None:
+def shape_of(found: list[Region], spinning: bool, most: int = 9) -> str | None:
     """The shape these regions of one actor have, or None where no template is convincing."""
     whole = [region for region in found if not region.cut] or found
     chosen = [whole[i] for i in np.unique(np.linspace(0, len(whole) - 1, most).round().astype(int))]

@@ -6,11 +6,12 @@ Lengths here are shares of the frame's shorter side, so that one set of threshol
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from manzar.score.segment import Layers, Region, distance, regions
+from manzar.score.segment import Layers, Region, distance, parted, regions
 
 DIRECTIONS = ("right", "down-right", "down", "down-left", "left", "up-left", "up", "up-right")  # 45° apart, y down
 TRAVEL = 0.10  # net way below which an actor is taken to keep its place
@@ -18,6 +19,9 @@ SCALING = 0.45  # |log area ratio| from first to last frame that counts as growi
 CLEAR_SCALING = 0.9  # the same, when the centre moves or the outline turns a little as well
 TURN = np.radians(20)  # rotation over the clip that counts as spinning
 WOBBLE, CLEAR_TURN = 0.22, np.radians(60)  # a turning figure's centre sways: not travel if it stays this close
+KNOWN = 3  # frames on which an actor must have been seen apart to be looked for in a region with another
+LOST = 3  # frames after which a track is no longer looked for inside another's region
+UNLIKE = 25.0  # ΔE above which two actors that have met can be told apart by colour
 HARMONICS = np.arange(1, 7)
 
 Floats = NDArray[np.float64]
@@ -43,9 +47,9 @@ def follow(layers: Layers, most: int = 8) -> list[Track]:
     frames, height, width = layers.contrast.shape
     open_tracks: list[list[Region]] = []
     for frame in range(frames):
-        here = regions(layers, frame)[:most]
+        here = _unmerged(layers, regions(layers, frame)[:most], open_tracks)
         pairs = sorted(
-            (_cost(track[-1], region, min(height, width)), i, j)
+            (_cost(track, region, min(height, width)), i, j)
             for i, track in enumerate(open_tracks)
             for j, region in enumerate(here)
         )
@@ -65,9 +69,56 @@ def follow(layers: Layers, most: int = 8) -> list[Track]:
     return sorted(tracks, key=lambda track: -track.area * len(track.found))
 
 
-def _cost(last: Region, region: Region, side: int) -> float:
-    """How unlikely it is that `last` became `region`: way per frame, change of colour, change of size."""
-    way = float(np.hypot(last.centre[0] - region.centre[0], last.centre[1] - region.centre[1])) / side
+def _expected(track: list[Region], frame: int) -> tuple[float, float]:
+    """Where a track would be by now if it went on as it did."""
+    last = track[-1]
+    if len(track) < 3:
+        return last.centre
+    before = track[-3]
+    steps = (frame - last.frame) / (last.frame - before.frame)
+    x, y = (a + (a - b) * steps for a, b in zip(last.centre, before.centre, strict=True))
+    return x, y
+
+
+def _unmerged(layers: Layers, here: list[Region], tracks: list[list[Region]]) -> list[Region]:
+    """Regions in which actors seen apart before have met are shared out among them, by colour."""
+    result = []
+    for region in here:
+        met = [
+            track
+            for track in tracks
+            if len(track) >= KNOWN
+            and region.frame - track[-1].frame <= LOST
+            and track[-1].area > 0.25 * region.area
+            and _inside(region, _expected(track, region.frame))
+            and not any(other is not region and _inside(other, _expected(track, region.frame)) for other in here)
+        ]
+        colours = [track[-1].colour for track in met]
+        apart = all(distance(a, b) > UNLIKE for a, b in combinations(colours, 2))
+        parts = parted(layers, region, colours) if len(met) > 1 and apart else [region]
+        # a sliver of an actor that is nearly hidden says nothing about it
+        keep = [
+            part
+            for part, track in zip(parts, met if len(parts) > 1 else [[region]], strict=True)
+            if part is not None and 0.3 < part.area / track[-1].area < 1.7
+        ]
+        result += keep if len(keep) > 1 else [region]
+    return result
+
+
+def _inside(region: Region, place: tuple[float, float]) -> bool:
+    x0, y0, x1, y1 = region.box
+    return x0 <= place[0] <= x1 and y0 <= place[1] <= y1
+
+
+def _cost(track: list[Region], region: Region, side: int) -> float:
+    """How unlikely it is that the track goes on as `region`: way per frame, change of colour, change of size.
+
+    The way counts from where the track was last, or from where it would be by now, whichever is nearer.
+    """
+    last = track[-1]
+    places = (last.centre, _expected(track, region.frame))
+    way = min(float(np.hypot(x - region.centre[0], y - region.centre[1])) for x, y in places) / side
     colour = float(distance(last.colour, region.colour))
     size = abs(float(np.log(last.area / region.area)))
     return way * 1.5 + colour / 150 + size / 5 + (region.frame - last.frame - 1) * 0.02

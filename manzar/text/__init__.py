@@ -1,6 +1,6 @@
-"""Prompt to embedding: a UMT5 encoder, reading bytes when trained from scratch, pieces when it comes from a hub.
+"""Prompt to embedding: a UMT5 encoder, reading the words of its captions when trained here, a hub's pieces else.
 
-Read in this order: config, prompt, tokenizer, encoder, init.
+Read in this order: config, prompt, vocabulary, tokenizer, encoder, init.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 from manzar.text.config import SMALL, TextConfig
 from manzar.text.encoder import TextEncoder
 from manzar.text.prompt import PROMPT_LIMIT, clean
-from manzar.text.tokenizer import MAX_TOKENS, ByteTokenizer, HubTokenizer, Tokenizer, load_tokenizer
+from manzar.text.tokenizer import MAX_TOKENS, ByteTokenizer, HubTokenizer, Tokenizer, WordTokenizer, load_tokenizer
+from manzar.text.vocabulary import misspell
 
 __all__ = [
     "MAX_TOKENS",
@@ -19,6 +20,8 @@ __all__ = [
     "TextConfig",
     "TextEncoder",
     "Tokenizer",
+    "WordTokenizer",
     "clean",
     "load_tokenizer",
+    "misspell",
 ]

@@ -1,31 +1,60 @@
-"""Clips as training sees them: decoded once at the run's size and rate, held in memory within a bound."""
+"""Clips as training sees them: decoded, or filmed in the procedural world, at the run's size and rate.
+
+`open_splits` takes a data set's folder or a recipe of the world (a .json file, see world/recipe.py). Both give the same
+three answers, and training never asks which it is: `length` and `side` of a clip, and the frames of several.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from manzar.curate import read_clips
-from manzar.media import read
-from manzar.nouns import Clip, DataError, Frames, Stride, VideoShape
+from manzar.device import pick_device
+from manzar.nouns import Clip, DataError, Frames, Stride, UsageError, VideoShape
+from manzar.world.recipe import read_recipe
 
 CACHE_BYTES = 4 << 30  # decoded frames kept in memory; older ones are decoded again when asked for
 
 
-class Clips:
-    """The clips of one split of a data set, decoded on demand at a short side of `size` pixels and `fps`.
+class Clips(Protocol):
+    """The clips of one split."""
+
+    rows: list[Clip]
+    fps: float
+    stride: Stride
+    latents: Path  # the folder beside the data where their latents are kept
+
+    def __len__(self) -> int: ...
+
+    def length(self, index: int) -> int:
+        """Frames of a clip at the run's rate, from its row alone."""
+
+    def side(self, index: int) -> tuple[int, int]:
+        """(height, width) of a clip at the training size, on the grid of `stride`."""
+
+    def frames(self, indices: Sequence[int]) -> list[Frames]:
+        """All frames of each clip asked for, uint8 (T, H, W, 3)."""
+
+
+class FootageClips:
+    """Clips of a data set, decoded on demand at a short side of `size` pixels and `fps`, kept within a bound.
 
     The aspect is kept, up to the nearest size on the grid of `stride`; nothing is cropped away.
     """
 
     def __init__(self, data: Path, split: str, *, size: int, fps: float, stride: Stride):
         self.data, self.size, self.fps, self.stride = data, size, fps, stride
+        self.latents = data / "latents"
+        from manzar.curate import read_clips  # here, so that the world can be trained on without what footage needs
+
         self.rows: list[Clip] = [clip for clip in read_clips(data) if clip.split == split]
         self._cache: OrderedDict[int, Frames] = OrderedDict()
         self._bytes = 0
@@ -34,19 +63,21 @@ class Clips:
         return len(self.rows)
 
     def length(self, index: int) -> int:
-        """Frames of a clip after resampling, from its row alone."""
         clip = self.rows[index]
         return max(1, int((clip.frames - 1) / clip.fps * self.fps + 1e-6) + 1)
 
     def side(self, index: int) -> tuple[int, int]:
-        """(height, width) of a clip at the training size, on the grid."""
         clip = self.rows[index]
         scale = self.size / min(clip.height, clip.width)
         shape = VideoShape(1, round(clip.height * scale), round(clip.width * scale)).nearest(self.stride)
         return shape.height, shape.width
 
-    def frames(self, index: int) -> Frames:
-        """All frames of a clip, uint8 (T, H, W, 3)."""
+    def frames(self, indices: Sequence[int]) -> list[Frames]:
+        return [self._decoded(index) for index in indices]
+
+    def _decoded(self, index: int) -> Frames:
+        from manzar.media import read
+
         if index in self._cache:
             self._cache.move_to_end(index)
             return self._cache[index]
@@ -60,9 +91,42 @@ class Clips:
         return frames
 
 
+class WorldClips:
+    """Clips of a recipe of the world, filmed whenever they are asked for, each at the size its kind says.
+
+    Raises UsageError for a kind whose size is off the grid of `stride`.
+    """
+
+    def __init__(self, path: Path, split: str, *, fps: float, stride: Stride):
+        self.recipe = read_recipe(path)
+        self.fps, self.stride, self.latents = fps, stride, path.with_suffix(".latents")
+        for kind in self.recipe.kinds:
+            if kind.shape.nearest(stride) != kind.shape or kind.fps != fps:
+                raise UsageError(f"{path}: {kind.shape} at {kind.fps:g} fps cannot be trained on here; make it "
+                                 f"{kind.shape.nearest(stride)} at {fps:g} fps")
+        self.rows = self.recipe.rows(split)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def length(self, index: int) -> int:
+        return self.rows[index].frames
+
+    def side(self, index: int) -> tuple[int, int]:
+        return self.rows[index].height, self.rows[index].width
+
+    def frames(self, indices: Sequence[int]) -> list[Frames]:
+        return list(self.recipe.frames([self.rows[index] for index in indices], pick_device()))
+
+
 def open_splits(data: Path, *, size: int, fps: float, stride: Stride) -> tuple[Clips, Clips]:
     """(train, val). Raises DataError when there is nothing to train on."""
-    train, val = (Clips(data, split, size=size, fps=fps, stride=stride) for split in ("train", "val"))
+    train: Clips
+    val: Clips
+    if data.suffix == ".json":
+        train, val = (WorldClips(data, split, fps=fps, stride=stride) for split in ("train", "val"))
+    else:
+        train, val = (FootageClips(data, split, size=size, fps=fps, stride=stride) for split in ("train", "val"))
     if not len(train):
         raise DataError(f"{data} has no clips in its train split; ingest some footage first")
     return train, val

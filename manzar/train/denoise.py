@@ -6,7 +6,7 @@ Liu et al. 2022); a network that predicts x_0 has its loss in v-space too (JiT, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,13 @@ from manzar.flow import (
 from manzar.generate import Generator, ModelParts, load_parts, save_parts
 from manzar.generate.folder import load_vae
 from manzar.generate.generator import TEXT_LENGTH
-from manzar.nouns import LANGUAGES, DataError, Frames, LatentShape, Request, SettingError, Stride, VideoShape
-from manzar.text import PROMPT_LIMIT, SMALL, ByteTokenizer, TextEncoder
+from manzar.generate.given import token_sigmas
+from manzar.nouns import LANGUAGES, Clip, DataError, Frames, LatentShape, Request, SettingError, Stride, VideoShape
+from manzar.text import PROMPT_LIMIT, SMALL, TextEncoder, WordTokenizer, misspell
 from manzar.train.checkpoint import Position
 from manzar.train.data import Clips, digest, open_splits, randint, random_generator
-from manzar.train.latents import Bucket, fingerprint, load_latents
+from manzar.train.given import draw_given
+from manzar.train.latents import HELD_EVERY, Bucket, fingerprint, load_latents
 from manzar.train.log import BINS, RunLog
 from manzar.train.loop import StepLoss
 from manzar.train.settings import DitSettings, LatentSettings, TuneSettings
@@ -43,14 +45,16 @@ from manzar.weights import write_tensors
 
 VAL_SAMPLES = 32  # held-out samples per bin of σ
 SHEET_PROMPTS = 8
+INNER_FRAMES = 7  # latent frames from which on a clip is long enough to take a window from within
 
 
 @dataclass(frozen=True)
 class LatentBatch:
     latents: Tensor  # (B, c, t, h, w) normalised
     prompts: list[str]
-    given: bool  # the first latent frame is given, at σ = 0
     clip_ids: list[str]
+    given: Tensor | None = None  # (t, h, w) bool: the content is given there, at σ = 0
+    clean: Tensor | None = None  # (B, c, t, h, w) what is given, where it is not the clip itself
 
     def __len__(self) -> int:
         return len(self.latents)
@@ -90,6 +94,7 @@ class DenoiseRecipe:
         parts.dit.checkpointing = settings.recompute
         self.prompts = Prompts(parts.text, any(p.requires_grad for p in parts.text.parameters()))
         self.shares = bucket_shares(self.buckets, settings.images)
+        self.sizes = batch_sizes(self.buckets, parts.stride, settings.batch)
 
     def is_matrix(self, name: str, p: nn.Parameter) -> bool:
         inner = "blocks." in name or "encoder.block." in name
@@ -104,28 +109,53 @@ class DenoiseRecipe:
 
     def batch(self, generator: torch.Generator) -> LatentBatch:
         index = int(torch.multinomial(self.shares, 1, generator=generator))
-        return self._draw(self.buckets[index], self.settings.batch, generator)
+        return self._draw(self.buckets[index], self.sizes[index], generator)
 
     def probe_batches(self) -> list[tuple[float, LatentBatch]]:
         generator = random_generator(self.settings.seed, 0)
-        return [(float(share), self._draw(bucket, self.settings.batch, generator))
-                for share, bucket in zip(self.shares, self.buckets, strict=True)]
+        return [(float(share), self._draw(bucket, size, generator))
+                for share, bucket, size in zip(self.shares, self.buckets, self.sizes, strict=True)]
 
     def _draw(self, bucket: Bucket, size: int, generator: torch.Generator) -> LatentBatch:
-        picks = torch.randint(len(bucket.items), (size,), generator=generator)
+        shape = bucket.shape.latent(self.parts.vae.stride)
+        given = None
+        if torch.rand((), generator=generator).item() < self.settings.given:
+            given = draw_given(shape, self.parts.dit.patch, generator)
+        every = HELD_EVERY if given is not None and given.held else 1
+        picks = every * torch.randint(-(-len(bucket.items) // every), (size,), generator=generator)
         rows = [self.clips.rows[bucket.items[i].clip] for i in picks.tolist()]
-        # one language for the whole batch: scripts differ threefold in bytes, and a batch is as long as its longest
-        language = self.languages[randint(generator, len(self.languages))]
-        prompts = [self._caption(dict(row.captions), language, generator) for row in rows]
-        # all of a batch or none of it: timesteps per token cost more than per sample
-        given = torch.rand((), generator=generator).item() < self.settings.given_first and bucket.shape.frames > 1
-        return LatentBatch(bucket.latents[picks].float().to(pick_device()), prompts, given, [row.id for row in rows])
+        batch = LatentBatch(self._to_device(bucket.latents[picks]), [self._caption(row, generator) for row in rows],
+                            [row.id for row in rows])
+        if given is not None:
+            held = self._to_device(bucket.held[picks // HELD_EVERY]) if given.held else None
+            return replace(batch, given=given.mask.to(batch.latents.device), clean=held)
+        if shape.frames >= INNER_FRAMES and torch.rand((), generator=generator).item() < 0.5:
+            return self._inner(batch, generator)
+        return batch
 
-    def _caption(self, captions: dict[str, str], language: str, generator: torch.Generator) -> str:
-        """The clip's caption in `language`, else in another that is trained; "" when it has none or it is dropped."""
+    def _inner(self, batch: LatentBatch, generator: torch.Generator) -> LatentBatch:
+        """A window from within a long clip, with its first latents given: what extension goes on from."""
+        frames = batch.latents.shape[2]
+        length = (frames + 1) // 2
+        start = 1 + randint(generator, frames - length)
+        latents = batch.latents[:, :, start : start + length]
+        given = draw_given(LatentShape(*latents.shape[2:]), self.parts.dit.patch, generator,
+                           ("prefix", "ends")[randint(generator, 2)])
+        assert given is not None, latents.shape
+        return replace(batch, latents=latents, given=given.mask.to(latents.device))
+
+    @staticmethod
+    def _to_device(latents: Tensor) -> Tensor:
+        return latents.to(pick_device()).float()
+
+    def _caption(self, row: Clip, generator: torch.Generator) -> str:
+        """The clip's caption in one of the languages it has; "" when it has none or it is dropped."""
         dropped = torch.rand((), generator=generator).item() < self.settings.drop_caption
-        texts = [captions[code] for code in (language, *self.languages) if captions.get(code)]
-        return "" if dropped or not texts else texts[0][:PROMPT_LIMIT]
+        slip = torch.rand((), generator=generator).item() < self.settings.typos
+        first = randint(generator, len(self.languages))
+        texts = (row.captions.get(code) for code in (*self.languages[first:], *self.languages[:first]))
+        text = "" if dropped else next((text for text in texts if text), "")
+        return (misspell(text, iter(lambda: randint(generator, 1 << 30), -1)) if slip else text)[:PROMPT_LIMIT]
 
     # ---- the loss
 
@@ -141,17 +171,14 @@ class DenoiseRecipe:
     def _losses(self, batch: LatentBatch, sigmas: Tensor, noise: Tensor) -> Tensor:
         """(B,) mean squared error in v-space over the positions that are not given."""
         dit, x_0 = self.parts.dit, batch.latents
-        frames = x_0.shape[2]
         noise, sigma = noise.to(x_0.device), sigmas.to(x_0.device)
         with autocast():
             text, lengths = self.prompts.embed(batch.prompts)
             x_t = interpolate(x_0, noise, sigma)
             levels = timestep(sigma)  # (B,)
-            if batch.given:
-                x_t = torch.cat([x_0[:, :, :1], x_t[:, :, 1:]], dim=2)
-                tokens = x_0.shape[3] * x_0.shape[4] // (dit.patch.height * dit.patch.width)
-                levels = levels[:, None].repeat(1, frames * tokens)  # (B, n)
-                levels[:, :tokens] = 0
+            if batch.given is not None:
+                x_t = torch.where(batch.given, x_0 if batch.clean is None else batch.clean, x_t)
+                levels = levels[:, None] * token_sigmas(batch.given.float(), dit.patch, 1.0)  # (B, n)
             out = dit(x_t, levels, text, lengths, TEXT_LENGTH)
         out = out.float()
         if self.parts.schedule.prediction == "sample":
@@ -159,9 +186,11 @@ class DenoiseRecipe:
             target = velocity_from_x_0(x_t, x_0, sigma.clamp_min(0.05))
         else:
             target = velocity(x_0, noise)
-        made = slice(1, None) if batch.given else slice(None)
-        losses: Tensor = (out - target)[:, :, made].square().mean(dim=(1, 2, 3, 4))
-        return losses
+        error = (out - target).square().mean(dim=1)  # (B, t, h, w)
+        if batch.given is None:
+            return torch.mean(error, dim=(1, 2, 3))
+        made = ~batch.given
+        return torch.sum(error * made, dim=(1, 2, 3)) / made.sum()
 
     # ---- what one looks at
 
@@ -174,13 +203,13 @@ class DenoiseRecipe:
         size = min(VAL_SAMPLES, len(bucket.items))
         latents = bucket.latents[:size].float().to(pick_device())
         rows = [self.val_clips.rows[item.clip] for item in bucket.items[:size]]
-        prompts = [self._texts(dict(row.captions), i) for i, row in enumerate(rows)]
-        batch = LatentBatch(latents, prompts, False, [row.id for row in rows])
+        prompts = [self._texts(row.captions, i) for i, row in enumerate(rows)]
+        batch = LatentBatch(latents, prompts, [row.id for row in rows])
         noise = torch.randn(latents.shape, generator=generator)
         bins = [float(self._losses(batch, torch.full((size,), (k + 0.5) / BINS), noise).mean()) for k in range(BINS)]
         return {"val_loss": sum(bins) / BINS, "val_bins": bins, "val_samples": size}
 
-    def _texts(self, captions: dict[str, str], index: int) -> str:
+    def _texts(self, captions: Mapping[str, str], index: int) -> str:
         """The index-th language that a clip has, round robin, so that a sheet shows them all."""
         texts = [captions[language] for language in self.languages if captions.get(language)]
         return texts[index % len(texts)][:PROMPT_LIMIT] if texts else ""
@@ -190,7 +219,7 @@ class DenoiseRecipe:
         shape = bucket.shape
         clips = self.val_clips if len(self.val_clips) else self.clips
         rows = clips.rows[:: max(1, len(clips) // SHEET_PROMPTS)][:SHEET_PROMPTS]
-        prompts = [self._texts(dict(row.captions), i) for i, row in enumerate(rows)]
+        prompts = [self._texts(row.captions, i) for i, row in enumerate(rows)]
         generator, strips = Generator(self.parts), []
         for index, prompt in enumerate(prompts):
             request = Request(prompt, shape.frames, shape.height, shape.width, self.settings.fps,
@@ -206,7 +235,7 @@ class DenoiseRecipe:
         self.parts.info = {
             **self.parts.info, "kind": self.name, "languages": list(self.languages),
             "defaults": self.parts.defaults | {"frames": shape.frames, "height": shape.height, "width": shape.width,
-                                               "fps": s.fps},
+                                               "fps": s.fps, "window": max(b.shape.frames for b in self.buckets)},
             "trained": {"clips": len(self.clips), "steps": position.step, "samples_seen": position.samples_seen,
                         "seconds": round(position.seconds), "settings": s.model_dump()},
         }
@@ -242,6 +271,13 @@ def bucket_shares(buckets: Sequence[Bucket], images: float) -> Tensor:
     return shares / shares.sum()
 
 
+def batch_sizes(buckets: Sequence[Bucket], token: Stride, batch: int) -> list[int]:
+    """Clips per batch of each bucket: `batch` of the commonest, and of the others what has as many tokens."""
+    tokens = [bucket.shape.latent(token).tokens(Stride(1, 1, 1)) for bucket in buckets]
+    commonest = max(range(len(buckets)), key=lambda k: (buckets[k].shape.frames > 1, len(buckets[k].items)))
+    return [max(1, round(batch * tokens[commonest] / n)) for n in tokens]
+
+
 def open_buckets(data: Path, s: LatentSettings, vae: VideoVAE, patch: Stride, log: RunLog
                  ) -> tuple[tuple[Clips, Clips], tuple[list[Bucket], list[Bucket]]]:
     """Clips and latents of both splits, encoding what is new. Raises DataError if a split has no usable clip."""
@@ -267,19 +303,29 @@ def dit_recipe(data: Path, settings: DitSettings, source: Path, log: RunLog) -> 
     """A new transformer and text encoder over the latents of the VAE in `source`."""
     s = settings
     vae = load_vae(source)
+    vae.requires_grad_(False)
     torch.manual_seed(s.seed)
     width = s.heads * s.head_width
     dit = DiT(DiTConfig(
-        num_attention_heads=s.heads, attention_head_dim=s.head_width, in_channels=vae.config.z_dim,
-        out_channels=vae.config.z_dim, text_dim=s.text_width, ffn_dim=s.ffn * width, num_layers=s.layers))
-    text = TextEncoder(replace(SMALL, d_model=s.text_width, d_ff=2 * s.text_width, num_layers=s.text_layers,
-                               num_heads=max(1, s.text_width // SMALL.d_kv)), ByteTokenizer())
-    vae.requires_grad_(False)
+        patch_size=(1, s.patch, s.patch), num_attention_heads=s.heads, attention_head_dim=s.head_width,
+        in_channels=vae.config.z_dim, out_channels=vae.config.z_dim, text_dim=s.text_width, ffn_dim=s.ffn * width,
+        num_layers=s.layers))
     # the stock Euler scheduler knows velocities only; the stock UniPC one takes x_0 as well
     schedule = Schedule("euler" if s.prediction == "velocity" else "unipc", s.sample_shift, s.prediction)
-    parts = ModelParts(dit, vae, text, schedule, {"defaults": {"steps": s.sample_steps, "guidance": s.guidance}})
     clips, buckets = open_buckets(data, s, vae, dit.patch, log)
+    text = new_text_encoder(s, clips[0])
+    parts = ModelParts(dit, vae, text, schedule, {"defaults": {"steps": s.sample_steps, "guidance": s.guidance}})
     return DenoiseRecipe("dit", parts, nn.ModuleDict({"dit": dit, "text": text}), s, clips, buckets)
+
+
+def new_text_encoder(s: DitSettings, clips: Clips) -> TextEncoder:
+    """An encoder for the words of the captions that it will learn from."""
+    languages = pick_languages(s.languages, clips)
+    tokenizer = WordTokenizer.from_captions(
+        row.captions[code] for row in clips.rows for code in languages if row.captions.get(code))
+    config = replace(SMALL, vocab_size=tokenizer.vocab_size, d_model=s.text_width, d_ff=2 * s.text_width,
+                     num_layers=s.text_layers, num_heads=max(1, s.text_width // SMALL.d_kv))
+    return TextEncoder(config, tokenizer)
 
 
 def tune_recipe(data: Path, settings: TuneSettings, source: Path, log: RunLog) -> DenoiseRecipe:

@@ -1,7 +1,8 @@
 """Latents of a data set, encoded once and kept on disk beside it.
 
     DATA/latents/<key>/plan.json            clip, first frame and shape of every item; the key hashes this and the VAE
-    DATA/latents/<key>/<shape>-<n>.safetensors   float16 (n, c, t, h, w), normalised per channel
+    DATA/latents/<key>/<shape>-<n>.safetensors   float16 (n, c, t, h, w), normalised per channel: `latents` of the
+        items, and `held` of every fourth: the same clip standing still within each group
 
 Encoding can be stopped at any moment: whole shards are kept and the rest is done next time.
 """
@@ -24,6 +25,7 @@ from manzar.weights import read_tensors, write_json, write_tensors
 
 SHARD = 256
 ENCODE_BATCH = 16
+HELD_EVERY = 4  # divides both: held latents are of items 0, 4, 8, … of a bucket
 
 
 @dataclass(frozen=True)
@@ -43,22 +45,33 @@ class Item:
 
 @dataclass
 class Bucket:
-    """Samples of one shape: latents (n, c, t, h, w) and the item each came from."""
+    """Samples of one shape: latents (n, c, t, h, w), the item each came from, and `held` of items 0, 4, 8, …
+
+    In `held` all frames that share a latent are equal to the last of them. So a latent tells what one picture given at
+    that moment tells, and no more.
+    """
 
     shape: VideoShape
     items: list[Item]
     latents: Tensor
+    held: Tensor
 
 
 def lengths(longest: int, stride: int) -> list[int]:
-    """The lengths that clips are cut to: the longest, about half of it, and one frame; all on the causal grid."""
-    half = 1 + stride * ((longest - 1) // (2 * stride))
-    return sorted({longest, half, 1}, reverse=True)
+    """The lengths that clips are cut to: the longest, and half as long again and again, down to one frame."""
+    steps, found = (longest - 1) // stride, [longest]
+    while steps := steps // 2:
+        found.append(1 + stride * steps)
+    return [*found, 1] if longest > 1 else found
 
 
 def plan(clips: Clips, longest: int) -> list[Item]:
-    """Every sample of a data set: windows of the longest length that fits, and the middle frame of each clip."""
+    """Every sample of a data set: windows of the longest length that fits each clip.
+
+    Where there are no still images, the middle frame of each clip is one.
+    """
     items: list[Item] = []
+    images = any(clips.length(index) == 1 for index in range(len(clips)))
     for index in range(len(clips)):
         available, (height, width) = clips.length(index), clips.side(index)
         length = next(n for n in lengths(longest, clips.stride.time) if n <= available)
@@ -66,7 +79,8 @@ def plan(clips: Clips, longest: int) -> list[Item]:
         for k in range(windows):
             start = round(k * (available - length) / max(1, windows - 1))
             items.append(Item(index, start, length, height, width))
-        items.append(Item(index, available // 2, 1, height, width))
+        if not images or length == 1:
+            items.append(Item(index, available // 2, 1, height, width))
     return items
 
 
@@ -85,7 +99,7 @@ def load_latents(clips: Clips, longest: int, vae: VideoVAE, report: Progress) ->
     ids = [clip.id for clip in clips.rows]
     statistics = [list(vae.config.latents_mean), list(vae.config.latents_std)]
     key = digest([ids, [asdict(item) for item in items], clips.fps, fingerprint(vae.state_dict()), statistics])
-    folder = clips.data / "latents" / key
+    folder = clips.latents / key
     by_shape: dict[VideoShape, list[Item]] = defaultdict(list)
     for item in items:
         by_shape[item.shape].append(item)
@@ -93,27 +107,41 @@ def load_latents(clips: Clips, longest: int, vae: VideoVAE, report: Progress) ->
         write_json(folder / "plan.json", {"clips": ids, "items": [asdict(item) for item in items]})
     buckets, done = [], 0
     for shape, members in sorted(by_shape.items(), key=lambda pair: str(pair[0])):
-        shards = []
+        shards: list[dict[str, Tensor]] = []
         for start in range(0, len(members), SHARD):
             part = members[start : start + SHARD]
             path = folder / f"{shape.frames}x{shape.height}x{shape.width}-{start // SHARD:05d}.safetensors"
             if not path.exists():
-                write_tensors(path, {"latents": _encode(clips, part, vae)})
-            shards.append(read_tensors(path)["latents"])
+                write_tensors(path, _encode(clips, part, vae))
+            shards.append(read_tensors(path))
             done += len(part)
             report(done, len(items), "")
-        buckets.append(Bucket(shape, members, torch.cat(shards)))
+        latents, held = (torch.cat([shard[name] for shard in shards]) for name in ("latents", "held"))
+        buckets.append(Bucket(shape, members, latents, held))
     return buckets
 
 
-@torch.no_grad()
-def _encode(clips: Clips, items: list[Item], vae: VideoVAE) -> Tensor:
-    """Posterior means of one shard, normalised, float16."""
-    out = []
+def _encode(clips: Clips, items: list[Item], vae: VideoVAE) -> dict[str, Tensor]:
+    """One shard: latents of all items, and held latents of every fourth."""
+    latents, held = [], []
     for start in range(0, len(items), ENCODE_BATCH):
         part = items[start : start + ENCODE_BATCH]
-        video = to_tensor([window(clips.frames(i.clip), i.start, i.frames) for i in part]).to(pick_device())
-        with autocast():
-            mean = vae.encode(video).mean
-        out.append(vae.normalise(mean.float()).half().cpu())
-    return torch.cat(out)
+        whole = clips.frames([item.clip for item in part])
+        video = to_tensor([window(f, i.start, i.frames) for f, i in zip(whole, part, strict=True)]).to(pick_device())
+        latents.append(_means(vae, video))
+        held.append(_means(vae, standing(video[::HELD_EVERY], clips.stride.time)))
+    return {"latents": torch.cat(latents), "held": torch.cat(held)}
+
+
+def standing(video: Tensor, group: int) -> Tensor:
+    """(B, C, T, H, W) in which the frames of each latent, 1 and then `group` at a time, are all equal to the last."""
+    moments = [0, *(k + group - 1 for k in range(1, video.shape[2], group) for _ in range(group))]
+    return video[:, :, moments]
+
+
+@torch.no_grad()
+def _means(vae: VideoVAE, video: Tensor) -> Tensor:
+    """Posterior means, normalised, float16, on the CPU."""
+    with autocast():
+        mean = vae.encode(video).mean
+    return vae.normalise(mean.float()).half().cpu()

@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from torch import Tensor
 
-from manzar.media import write
-from manzar.nouns import Frames, Progress, Video, storage
+from manzar.nouns import Frames, Progress, storage
 from manzar.train.checkpoint import Position
 from manzar.train.forecast import clock
 from manzar.train.page import write_page
@@ -65,7 +65,9 @@ class RunLog:
         self._sums = [[0.0, 0] for _ in range(BINS)]
         self._write({"kind": "val", **where, **values, **(bins if counted else {})})
         name = f"samples/{position.step:07d}.png"
-        write(Video(picture[None], 1.0), self.run / name)
+        with storage(self.run / name):
+            (self.run / name).parent.mkdir(exist_ok=True)
+            Image.fromarray(picture).save(self.run / name)
         self._write({"kind": "sheet", **where, "picture": name, "caption": caption})
         write_page(self.run, self.title, read_log(self.run))
         shown = ", ".join(f"{key} {value:.4g}" for key, value in values.items() if isinstance(value, float))

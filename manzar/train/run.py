@@ -63,7 +63,7 @@ def new_job(recipe: str, data: Path, run: Path, source: Path | None, pairs: Sequ
     if source is None and recipe != "vae":
         raise UsageError(f"train {recipe} needs --from: " + (
             "the run or folder that holds its VAE" if recipe == "dit" else "the model folder to tune"))
-    return Job(recipe, existing(data, "folder").resolve(), model_folder(source).resolve() if source else None, settings)
+    return Job(recipe, existing(data).resolve(), model_folder(source).resolve() if source else None, settings)
 
 
 def read_job(recipe: str, run: Path, pairs: Sequence[str]) -> Job:
@@ -77,7 +77,7 @@ def read_job(recipe: str, run: Path, pairs: Sequence[str]) -> Job:
     try:
         settings = SETTINGS[recipe].model_validate(stored["settings"])
         source = Path(stored["source"]) if stored["source"] else None
-        return Job(recipe, existing(stored["data"], "folder"), source, settings)
+        return Job(recipe, existing(stored["data"]), source, settings)
     except (KeyError, ValueError) as error:
         raise TrainingError(f"{run / 'run.json'} is damaged or of another version ({error}); start a new run") from None
 

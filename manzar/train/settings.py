@@ -50,17 +50,19 @@ class VaeSettings(Settings):
     temporal: str = Field("1,1", pattern=r"^[01](,[01])*$", description="per halving, 1 if it halves time as well")
     fold: int = Field(2, ge=1, description="pixels folded into channels before the first convolution")
     residual: bool = Field(True, description="averaging shortcuts, as Wan 2.2 has")
+    decoder_only: bool = Field(False, description="with --from: leave the encoder, and so all latents, as they are")
 
 
 class LatentSettings(Settings):
     """What every recipe over latents shares."""
 
-    batch: int = Field(32, ge=1)
-    frames: int = Field(17, ge=1, description="longest training clip; half of it and single frames are mixed in")
+    batch: int = Field(32, ge=1, description="clips of the commonest shape per forward pass; of others, as many tokens")
+    frames: int = Field(33, ge=1, description="longest training clip; half of it and single frames are mixed in")
     images: float = Field(0.1, ge=0, le=1, description="share of batches that are single frames")
     languages: str = Field("all", description="comma-separated caption languages to train on; all that there are")
     drop_caption: float = Field(0.1, ge=0, le=1, description="share of samples trained without a caption")
-    given_first: float = Field(0.1, ge=0, le=1, description="share of batches whose first latent frame is given")
+    typos: float = Field(0.05, ge=0, le=1, description="share of captions with a slip of the pen")
+    given: float = Field(0.35, ge=0, le=1, description="share of batches in which something is given; see given.py")
     sigmas: Literal["logit-normal", "uniform"] = "logit-normal"
     sigma_mean: float = Field(0.8, description="mean of logit σ; above 0 leans toward noise")
     sigma_std: float = Field(1.0, gt=0)
@@ -74,6 +76,7 @@ class LatentSettings(Settings):
 class DitSettings(LatentSettings):
     """`manzar train dit`: a transformer and a byte-level text encoder, jointly, from scratch."""
 
+    patch: int = Field(2, ge=1, description="side of the latent square that is one token")
     layers: int = Field(6, ge=1)
     heads: int = Field(4, ge=1)
     head_width: int = Field(64, ge=8)

@@ -17,9 +17,9 @@ from manzar.train.checkpoint import Position
 from manzar.train.data import Clips, digest, open_splits, randint, to_tensor, window
 from manzar.train.loop import StepLoss
 from manzar.train.settings import VaeSettings
-from manzar.vae import VAEConfig, VideoVAE, psnr, ssim, vae_loss
+from manzar.vae import VAEConfig, VideoVAE, grow, psnr, ssim, vae_loss
 
-ARCHITECTURE = {"base", "channels", "multiples", "temporal", "fold", "residual"}
+ARCHITECTURE = {"base", "multiples", "temporal", "fold", "residual"}
 HELD_OUT_CLIPS = 32  # clips that validation reconstructs
 STATISTICS_CLIPS = 256  # clips that the latent mean and spread are measured on
 
@@ -59,6 +59,9 @@ class VaeRecipe:
         torch.manual_seed(settings.seed)
         self.vae = (start or VideoVAE(vae_config(settings))).to(pick_device())
         self.trained: nn.Module = self.vae
+        if settings.decoder_only:
+            for part in (self.vae.encoder, self.vae.quant_conv):
+                part.requires_grad_(False)
         stride = self.vae.stride
         if settings.crop % stride.height or (settings.crop_frames - 1) % stride.time:
             raise SettingError(f"--set crop={settings.crop} crop_frames={settings.crop_frames} are off the grid of "
@@ -88,9 +91,8 @@ class VaeRecipe:
 
     def _crops(self, generator: torch.Generator, length: int) -> Crops:
         crops, ids = [], []
-        for _ in range(self.settings.batch):
-            index = randint(generator, len(self.clips))
-            frames = self.clips.frames(index)
+        picks = [randint(generator, len(self.clips)) for _ in range(self.settings.batch)]
+        for index, frames in zip(picks, self.clips.frames(picks), strict=True):
             start = randint(generator, max(1, len(frames) - length + 1))
             side = self.settings.crop
             top, left = (randint(generator, size - side + 1) for size in frames.shape[1:3])
@@ -100,7 +102,8 @@ class VaeRecipe:
 
     def loss(self, batch: Crops, generator: torch.Generator) -> StepLoss:
         with autocast():
-            posterior = self.vae.encode(batch.video)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not self.settings.decoder_only):
+                posterior = self.vae.encode(batch.video)
             recon = self.vae.decode(posterior.sample(generator))
         loss, terms = vae_loss(recon.float(), batch.video, posterior, kl_weight=self.settings.kl_weight)
         return StepLoss(loss, terms)
@@ -129,8 +132,9 @@ class VaeRecipe:
         return "held-out clips: four frames of the original, the same four reconstructed", np.concatenate(padded)
 
     def export(self, folder: Path, position: Position) -> None:
-        mean, std = self._statistics()
-        self.vae.with_statistics(mean.tolist(), std.tolist())
+        if not self.settings.decoder_only:  # else latents, and what was trained on them, stay valid to the last bit
+            mean, std = self._statistics()
+            self.vae.with_statistics(mean.tolist(), std.tolist())
         save_vae(self.vae, folder, {
             "kind": "vae", "steps": position.step, "samples_seen": position.samples_seen,
             "seconds": round(position.seconds), "settings": self.settings.model_dump(), "scores": self.validate(),
@@ -155,7 +159,7 @@ class VaeRecipe:
 
     def _whole(self, clips: Clips, index: int) -> Frames:
         """The longest stretch of a clip that is on the causal grid, at most 33 frames."""
-        frames = clips.frames(index)
+        frames = clips.frames([index])[0]
         time = self.vae.stride.time
         return window(frames, 0, 1 + time * min((len(frames) - 1) // time, 32 // time))
 
@@ -165,7 +169,12 @@ def vae_recipe(data: Path, settings: VaeSettings, source: Path | None) -> VaeRec
     given = settings.model_fields_set & ARCHITECTURE
     if source and given:
         raise SettingError(f"--set {min(given)} does not go with --from: the network in {source} has its own")
+    if settings.decoder_only and source is None:
+        raise SettingError("--set decoder_only=true needs --from: the network whose encoder is kept")
+    torch.manual_seed(settings.seed)
     start = load_vae(source) if source else None
+    if start and "channels" in settings.model_fields_set and settings.channels != start.config.z_dim:
+        start = grow(start, settings.channels)
     stride = (start.config if start else vae_config(settings)).stride
     grid = Stride(stride.time, 2 * stride.height, 2 * stride.width)
     train, val = open_splits(data, size=settings.size, fps=settings.fps, stride=grid)

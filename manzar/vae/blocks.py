@@ -9,12 +9,16 @@ come from one pass over the clip when each part states its own rule about time:
     AverageDown    as Downsample, with a black frame in front to make up the first pair
     RepeatUp       every frame becomes `time`, less the first `time − 1` of the clip
 
+A clip that comes piece by piece goes through the same parts with a `Past`: what lies before a piece is then what the
+part saw last, and the rules for the first frame hold in the first piece alone.
+
 Module and parameter names are those of diffusers' `AutoencoderKLWan`. Activations lie channels-last in memory, so that
 folding time into the batch (`fold`) costs nothing.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
@@ -23,6 +27,28 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from manzar.nouns import ModelError
+
+
+@dataclass
+class Past:
+    """What a network has seen of a clip that comes piece by piece; where None stands for it, the clip comes whole.
+
+    `begun` says whether a piece went before; `seen` holds the last frames that each part which looks back was given.
+    """
+
+    begun: bool = False
+    seen: dict[nn.Module, Tensor] = field(default_factory=dict)
+
+    def recall(self, part: nn.Module, x: Tensor, count: int) -> None:
+        """Fill the first `count` frames of x with the last that `part` saw, if any, and remember the last of x."""
+        if part in self.seen:
+            x[:, :, :count] = self.seen[part]
+        self.seen[part] = x[:, :, -count:].clone()  # a view would keep all of x
+
+
+def begins(past: Past | None) -> bool:
+    """Whether the clip's first frame is in this piece."""
+    return past is None or not past.begun
 
 
 def fold(x: Tensor) -> Tensor:
@@ -96,23 +122,28 @@ class CausalConv3d(nn.Conv3d):
     def __init__(self, dim_in: int, dim_out: int, kernel: tuple[int, int, int]) -> None:
         super().__init__(dim_in, dim_out, kernel)
 
-    def history(self, x: Tensor) -> int:
+    def history(self, x: Tensor, past: Past | None = None) -> int:
         """How many black frames belong in front of x. None for an image, whose past would multiply out to nothing."""
-        return self.kernel_size[0] - 1 if x.shape[2] > 1 else 0
+        return self.kernel_size[0] - 1 if x.shape[2] > 1 or past is not None else 0
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.convolve(F.pad(x, (0, 0, 0, 0, self.history(x), 0)) if self.history(x) else x)
+    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
+        history = self.history(x, past)
+        return self.convolve(F.pad(x, (0, 0, 0, 0, history, 0)) if history else x, past)
 
-    def convolve(self, x: Tensor) -> Tensor:
+    def convolve(self, x: Tensor, past: Past | None = None) -> Tensor:
         """x with its history in front: (B, C, history + T, H, W) -> (B, dim_out, T, H, W)."""
+        if past is not None and self.kernel_size[0] > 1:
+            past.recall(self, x, self.kernel_size[0] - 1)
         weight = self.weight if x.shape[2] >= self.kernel_size[0] else self.weight[:, :, -1:]
         return F.conv3d(x, weight, self.bias, padding=(0, self.kernel_size[1] // 2, self.kernel_size[2] // 2))
 
 
-def norm_silu_conv(norm: RMSNorm, conv: CausalConv3d, x: Tensor, dropout: float = 0.0) -> Tensor:
+def norm_silu_conv(
+    norm: RMSNorm, conv: CausalConv3d, x: Tensor, past: Past | None = None, dropout: float = 0.0
+) -> Tensor:
     """silu(norm(x)), dropped out, convolved: (B, C, T, H, W) -> (B, C', T, H, W)."""
-    y: Tensor = NormSilu.apply(x, norm.gamma, conv.history(x))  # type: ignore[no-untyped-call]
-    return conv.convolve(F.dropout(y, dropout) if dropout else y)
+    y: Tensor = NormSilu.apply(x, norm.gamma, conv.history(x, past))  # type: ignore[no-untyped-call]
+    return conv.convolve(F.dropout(y, dropout) if dropout else y, past)
 
 
 class ResidualBlock(nn.Module):
@@ -125,9 +156,9 @@ class ResidualBlock(nn.Module):
         self.conv2 = CausalConv3d(dim_out, dim_out, (3, 3, 3))
         self.conv_shortcut = CausalConv3d(dim_in, dim_out, (1, 1, 1)) if dim_in != dim_out else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = norm_silu_conv(self.norm1, self.conv1, x)  # (B, C, T, H, W)
-        y = norm_silu_conv(self.norm2, self.conv2, y, self.dropout if self.training else 0.0)
+    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
+        y = norm_silu_conv(self.norm1, self.conv1, x, past)  # (B, C, T, H, W)
+        y = norm_silu_conv(self.norm2, self.conv2, y, past, self.dropout if self.training else 0.0)
         return cast(Tensor, self.conv_shortcut(x) + y)
 
 
@@ -154,8 +185,8 @@ class MidBlock(nn.Module):
         self.attentions = nn.ModuleList([Attention(dim)])
         self.resnets = nn.ModuleList([ResidualBlock(dim, dim, dropout) for _ in range(2)])
 
-    def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.resnets[1](self.attentions[0](self.resnets[0](x))))
+    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
+        return cast(Tensor, self.resnets[1](self.attentions[0](self.resnets[0](x, past)), past))
 
 
 class Downsample(nn.Module):
@@ -167,11 +198,17 @@ class Downsample(nn.Module):
         self.resample = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(dim, dim, 3, stride=2))
         self.time_conv = nn.Conv3d(dim, dim, (3, 1, 1), stride=(2, 1, 1)) if time else None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
         x = unfold(self.resample(fold(x)), len(x))  # (B, C, T, H/2, W/2)
-        if self.time_conv is None or x.shape[2] == 1:
+        if self.time_conv is None:
             return x
-        return torch.cat([x[:, :, :1], self.time_conv(x)], dim=2)
+        if not begins(past):
+            x = F.pad(x, (0, 0, 0, 0, 1, 0))  # room for the frame before
+        if past is not None:
+            past.recall(self, x, 1)
+        if not begins(past):
+            return cast(Tensor, self.time_conv(x))
+        return torch.cat([x[:, :, :1], self.time_conv(x)], dim=2) if x.shape[2] > 1 else x
 
 
 class Upsample(nn.Module):
@@ -183,10 +220,11 @@ class Upsample(nn.Module):
         self.resample = nn.Sequential(nn.Identity(), nn.Conv2d(dim, dim_out, 3, padding=1))
         self.time_conv = CausalConv3d(dim, 2 * dim, (3, 1, 1)) if time else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.time_conv is not None and x.shape[2] > 1:
-            later = rearrange(self.time_conv(x[:, :, 1:]), "b (two c) k h w -> b c (k two) h w", two=2)
-            x = torch.cat([x[:, :, :1], later], dim=2)
+    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
+        alone = int(begins(past))  # how many frames stay as they are
+        if self.time_conv is not None and x.shape[2] > alone:
+            later = rearrange(self.time_conv(x[:, :, alone:], past), "b (two c) k h w -> b c (k two) h w", two=2)
+            x = torch.cat([x[:, :, :alone], later], dim=2) if alone else later
         return unfold(double_conv(fold(x), cast(nn.Conv2d, self.resample[1])), len(x))
 
 
@@ -218,11 +256,12 @@ class AverageDown(nn.Module):
             )
         self.shape, self.group = (dim_out, dim_in, time, side, side), group
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
         dim_out, _, time, side, _ = self.shape
         share = torch.eye(dim_out, device=x.device, dtype=x.dtype).repeat_interleave(self.group, 1) / self.group
         # A black frame on both sides: the one in front completes the first pair, the one behind pairs with nothing.
-        return F.conv3d(x, share.view(self.shape), stride=(time, side, side), padding=(time - 1, 0, 0))
+        black = time - 1 if begins(past) else 0
+        return F.conv3d(x, share.view(self.shape), stride=(time, side, side), padding=(black, 0, 0))
 
 
 class RepeatUp(nn.Module):
@@ -235,7 +274,8 @@ class RepeatUp(nn.Module):
             raise ModelError(f"{dim_in} channels cannot be repeated into {dim_out} in blocks of {time}x{side}x{side}")
         self.shape, self.repeats = (dim_in, dim_out, time, side, side), repeats
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
         dim_in, _, time, side, _ = self.shape
         share = torch.eye(dim_in, device=x.device, dtype=x.dtype).repeat_interleave(self.repeats, 1)
-        return F.conv_transpose3d(x, share.view(self.shape), stride=(time, side, side))[:, :, time - 1 :]
+        y = F.conv_transpose3d(x, share.view(self.shape), stride=(time, side, side))
+        return y[:, :, time - 1 :] if begins(past) else y

@@ -1,7 +1,7 @@
 """The video autoencoder: pixels (B, 3, T, H, W) in [−1, 1] to a Gaussian over latents (B, c, t, h, w) and back.
 
 Causal in time, so a one-frame video is an image and a prefix of a clip encodes to a prefix of its latents. Weight for
-weight the stock `AutoencoderKLWan`; see blocks.py for how a whole clip is taken at once.
+weight the stock `AutoencoderKLWan`; see blocks.py for how a whole clip is taken at once, stream.py for clips in pieces.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from manzar.vae.blocks import (
     CausalConv3d,
     Downsample,
     MidBlock,
+    Past,
     RepeatUp,
     ResidualBlock,
     RMSNorm,
@@ -75,13 +76,13 @@ class DownBlock(nn.Module):
         self.resnets = residual_blocks(dim_in, dim_out, config.num_res_blocks, config.dropout)
         self.downsampler = None if halving is None else Downsample(dim_out, time=halving)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
         y = x
         for resnet in self.resnets:
-            y = resnet(y)
+            y = resnet(y, past)
         if self.downsampler is not None:
-            y = self.downsampler(y)
-        return cast(Tensor, y + self.avg_shortcut(x))
+            y = self.downsampler(y, past)
+        return cast(Tensor, y + self.avg_shortcut(x, past))
 
 
 class UpBlock(nn.Module):
@@ -99,14 +100,14 @@ class UpBlock(nn.Module):
         else:
             self.upsamplers = nn.ModuleList([Upsample(dim_out, dim_out // 2, time=doubling)])
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
         y = x
         for resnet in self.resnets:
-            y = resnet(y)
+            y = resnet(y, past)
         if self.avg_shortcut is not None:
-            return cast(Tensor, self.upsampler(y) + self.avg_shortcut(x))
+            return cast(Tensor, self.upsampler(y, past) + self.avg_shortcut(x, past))
         for upsampler in self.upsamplers:
-            y = upsampler(y)
+            y = upsampler(y, past)
         return y
 
 
@@ -127,12 +128,12 @@ class Encoder(nn.Module):
         self.norm_out = RMSNorm(dims[-1])
         self.conv_out = CausalConv3d(dims[-1], 2 * config.z_dim, (3, 3, 3))
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.conv_in(x)  # (B, C, T, H, W)
+    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
+        x = self.conv_in(x, past)  # (B, C, T, H, W)
         for block in self.down_blocks:
-            x = block(x)
-        x = self.mid_block(x)  # (B, C, t, h, w)
-        return norm_silu_conv(self.norm_out, self.conv_out, x)  # (B, 2c, t, h, w)
+            x = block(x, past)
+        x = self.mid_block(x, past)  # (B, C, t, h, w)
+        return norm_silu_conv(self.norm_out, self.conv_out, x, past)  # (B, 2c, t, h, w)
 
 
 class Decoder(nn.Module):
@@ -150,11 +151,11 @@ class Decoder(nn.Module):
         self.norm_out = RMSNorm(dims[-1])
         self.conv_out = CausalConv3d(dims[-1], config.out_channels, (3, 3, 3))
 
-    def forward(self, z: Tensor) -> Tensor:
-        x = self.mid_block(self.conv_in(z))  # (B, C, t, h, w)
+    def forward(self, z: Tensor, past: Past | None = None) -> Tensor:
+        x = self.mid_block(self.conv_in(z, past), past)  # (B, C, t, h, w)
         for block in self.up_blocks:
-            x = block(x)
-        return norm_silu_conv(self.norm_out, self.conv_out, x)  # (B, 3p², T, H/p, W/p)
+            x = block(x, past)
+        return norm_silu_conv(self.norm_out, self.conv_out, x, past)  # (B, 3p², T, H/p, W/p)
 
 
 class VideoVAE(nn.Module):
@@ -178,16 +179,24 @@ class VideoVAE(nn.Module):
         if video.ndim != 5 or video.shape[1] != 3:
             raise ShapeError(f"a video of shape {tuple(video.shape)}; (B, 3, T, H, W) is needed")
         VideoShape(*video.shape[2:]).latent(self.stride)
+        return self.encode_piece(video)
+
+    def encode_piece(self, video: Tensor, past: Past | None = None) -> Posterior:
+        """As `encode`, of a piece after what `past` has seen."""
         x = fold_pixels(video.to(self.quant_conv.weight.dtype), self.config.patch)  # (B, 3p², T, H/p, W/p)
-        mean, logvar = self.quant_conv(self.encoder(x)).float().chunk(2, dim=1)  # (B, c, t, h, w) each
+        mean, logvar = self.quant_conv(self.encoder(x, past)).float().chunk(2, dim=1)  # (B, c, t, h, w) each
         return Posterior(mean, logvar.clamp(-30, 20))
 
     def decode(self, latents: Tensor) -> Tensor:
         """Video (B, 3, T, H, W) in [−1, 1], fp32, of latents (B, c, t, h, w), T = 1 + r (t − 1)."""
         if latents.ndim != 5 or latents.shape[1] != self.config.z_dim:
             raise ShapeError(f"latents of shape {tuple(latents.shape)}; (B, {self.config.z_dim}, t, h, w) is needed")
+        return self.decode_piece(latents)
+
+    def decode_piece(self, latents: Tensor, past: Past | None = None) -> Tensor:
+        """As `decode`, of a piece after what `past` has seen."""
         x = latents.to(self.post_quant_conv.weight.dtype).contiguous(memory_format=torch.channels_last_3d)
-        x = self.decoder(self.post_quant_conv(x))  # (B, 3p², T, H/p, W/p)
+        x = self.decoder(self.post_quant_conv(x), past)  # (B, 3p², T, H/p, W/p)
         video: Tensor = ClampThrough.apply(unfold_pixels(x.float(), self.config.patch))  # type: ignore[no-untyped-call]
         return video
 

@@ -2,12 +2,14 @@
 
 from manzar.world.film import render
 from manzar.world.path import truth
+from manzar.world.recipe import Kind, WorldRecipe, read_recipe, write_recipe
 from manzar.world.sample import WorldConfig, sample_scene
 from manzar.world.say import caption, captions
 from manzar.world.scene import (
     BACKGROUNDS,
     CAMERAS,
     COLOURS,
+    EXTRA_LOOKS,
     HELD_OUT,
     LOOKS,
     MOTIONS,
@@ -25,6 +27,7 @@ __all__ = [
     "BACKGROUNDS",
     "CAMERAS",
     "COLOURS",
+    "EXTRA_LOOKS",
     "HELD_OUT",
     "LOOKS",
     "MOTIONS",
@@ -32,14 +35,18 @@ __all__ = [
     "SHAPES",
     "SIZES",
     "Actor",
+    "Kind",
     "Scene",
     "WorldConfig",
+    "WorldRecipe",
     "caption",
     "captions",
     "clips",
     "held_out",
+    "read_recipe",
     "relation",
     "render",
     "sample_scene",
     "truth",
+    "write_recipe",
 ]

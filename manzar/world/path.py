@@ -99,19 +99,21 @@ def truth(scene: Scene, shape: VideoShape, fps: float = 8.0) -> tuple[BoxTrack, 
 
     Time runs in fractions of the clip, so the boxes do not depend on `fps`.
     """
-    view, (width, height) = views([scene], shape), extent(shape)
     tracks = []
     for actor in scene.actors:
-        pose = poses([actor], view, shape)
-        border = fit(actor.shape).border * (actor.facing, 1.0)  # (K, 2)
-        boxes = []
-        for t in range(shape.frames):
-            low, high = _turned_extent(border, pose.angle[0, t])
-            x, y, r = pose.x[0, t], pose.y[0, t], pose.radius[0, t]
-            boxes.append(_clip((x + r * low[0]) / width, (y + r * low[1]) / height,
-                               (x + r * high[0]) / width, (y + r * high[1]) / height))  # fmt: skip
+        boxes = [_clip(*low, *high) for low, high in zip(*unclipped(scene, actor, shape), strict=True)]
         tracks.append(BoxTrack(f"{actor.colour} {actor.shape}", tuple(boxes)))
     return tuple(tracks)
+
+
+def unclipped(scene: Scene, actor: Actor, shape: VideoShape) -> tuple[Array, Array]:
+    """Upper left and lower right corner of an actor's box on every frame, not held to [0, 1]: twice (T, 2)."""
+    pose = poses([actor], views([scene], shape), shape)
+    border = fit(actor.shape).border * (actor.facing, 1.0)  # (K, 2)
+    corners = np.array([_turned_extent(border, angle) for angle in pose.angle[0]])  # (T, 2, 2)
+    middle = np.stack([pose.x[0], pose.y[0]], axis=-1)[:, None]  # (T, 1, 2)
+    placed = (middle + pose.radius[0][:, None, None] * corners) / extent(shape)
+    return placed[:, 0], placed[:, 1]
 
 
 def _turned_extent(border: Array, angle: float) -> tuple[Array, Array]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from manzar.world.scene import (
     CAMERAS,
     COLOURS,
     DIRECTIONS,
+    EXTRA_LOOKS,
     HELD_OUT,
+    HUELESS_LOOKS,
     LOOKS,
     MOTIONS,
     RGB,
@@ -61,7 +64,7 @@ class WorldConfig:
     held_out: Literal["exclude", "only", "any"] = "exclude"
 
     def __post_init__(self) -> None:
-        for name, known in (("looks", LOOKS), ("cameras", CAMERAS), ("backgrounds", BACKGROUNDS),
+        for name, known in (("looks", (*LOOKS, *EXTRA_LOOKS)), ("cameras", CAMERAS), ("backgrounds", BACKGROUNDS),
                             ("motions", MOTIONS), ("shapes", SHAPES), ("colours", tuple(COLOURS))):  # fmt: skip
             object.__setattr__(self, name, _checked(name, getattr(self, name), known))
         least, most = self.actors
@@ -168,7 +171,7 @@ def _kinds(draw: Draw, config: WorldConfig, look: str) -> list[Kind]:
     while count < most and draw.uniform() < 0.4:
         count += 1
     pool = _pool(config.colours, config.shapes, config.motions, config.held_out)
-    first = 1 if look == "monochrome" else 0  # without hue, shape alone tells actors apart
+    first = 1 if look in HUELESS_LOOKS else 0  # without hue, shape alone tells actors apart
     kinds = [draw.choice(pool)]
     for _ in range(1, count):
         kind = draw.choice(pool)
@@ -186,7 +189,7 @@ def _contrast(colours: Sequence[str], behind: Sequence[RGB], look: str) -> float
     if look == "outline":
         bodies += [border_of(body) for body in bodies]
     rgb = min(math.dist(body, tone) for body in bodies for tone in behind) / MIN_CONTRAST
-    if look != "monochrome":
+    if look not in HUELESS_LOOKS:
         return rgb
     return min(rgb, min(abs(luma(body) - luma(tone)) for body in bodies for tone in behind) / MIN_LUMA_CONTRAST)
 
@@ -282,11 +285,9 @@ def _span(draw: Draw, sign: int, at: float) -> Point:
 def _crowding(actors: Sequence[Actor], steps: int = 8) -> float:
     """Share of pairs and moments at which one actor lies well upon another."""
     hits = pairs = 0
-    for i, first in enumerate(actors):
-        for second in actors[i + 1 :]:
-            for step in range(steps + 1):
-                x0, y0, r0 = centre(first, step / steps)
-                x1, y1, r1 = centre(second, step / steps)
-                hits += math.hypot(x0 - x1, y0 - y1) < 0.9 * (r0 + r1)
-                pairs += 1
+    paths = [[centre(actor, step / steps) for step in range(steps + 1)] for actor in actors]
+    for first, second in itertools.combinations(paths, 2):
+        for (x0, y0, r0), (x1, y1, r1) in zip(first, second, strict=True):
+            hits += math.hypot(x0 - x1, y0 - y1) < 0.9 * (r0 + r1)
+            pairs += 1
     return hits / max(pairs, 1)

@@ -38,6 +38,9 @@ SIZES: dict[str, tuple[float, float]] = {"small": (0.28, 0.32), "medium": (0.35,
 BACKGROUNDS = ("plain", "gradient", "sky", "sea", "grass", "night")
 CAMERAS = ("still", "pan left", "pan right", "zoom in", "zoom out")
 LOOKS = ("flat", "outline", "pixelated", "monochrome")
+EXTRA_LOOKS = ("sepia",)  # only where asked for by name: what no model of the world has seen
+HUELESS_LOOKS = frozenset({"monochrome", "sepia"})
+SEPIA: RGB = (255, 222, 165)  # what white becomes; every other tone is this one, darker
 
 TURNLESS = frozenset({"circle", "ring"})  # a spin of these could not be seen
 TEXTURED = frozenset({"sky", "sea", "grass", "night"})  # a moving camera needs something fixed to be seen against
@@ -131,9 +134,14 @@ def luma(colour: RGB) -> float:
 
 
 def shown(colour: RGB, look: str) -> RGB:
-    """The colour as the look shows it: its brightness alone if monochrome."""
-    gray = round(luma(colour))
-    return (gray, gray, gray) if look == "monochrome" else colour
+    """The colour as the look shows it: its brightness alone if monochrome, as a warm tone in sepia."""
+    if look not in HUELESS_LOOKS:
+        return colour
+    brightness = luma(colour)
+    if look == "monochrome":
+        return (round(brightness), round(brightness), round(brightness))
+    r, g, b = (round(brightness / 255 * tone) for tone in SEPIA)
+    return (r, g, b)
 
 
 def border_of(body: RGB) -> RGB:
@@ -155,9 +163,11 @@ def centre(actor: Actor, u: float, width: float = 1.0, height: float = 1.0) -> t
     radius = 0.5 * (actor.diameter_start + (actor.diameter_end - actor.diameter_start) * u)
     margin = 0.5 * max(actor.diameter_start, actor.diameter_end)
     g = abs(math.sin(math.pi * actor.hops * u)) if actor.hops else u
-    angle = 2 * math.pi * (actor.phase + actor.turn * u)
-    x = actor.start[0] + (actor.end[0] - actor.start[0]) * g + actor.orbit * math.cos(angle)
-    y = actor.start[1] + (actor.end[1] - actor.start[1]) * g + actor.orbit * math.sin(angle)
+    x = actor.start[0] + (actor.end[0] - actor.start[0]) * g
+    y = actor.start[1] + (actor.end[1] - actor.start[1]) * g
+    if actor.orbit:
+        angle = 2 * math.pi * (actor.phase + actor.turn * u)
+        x, y = x + actor.orbit * math.cos(angle), y + actor.orbit * math.sin(angle)
     return margin + (width - 2 * margin) * x, margin + (height - 2 * margin) * y, radius
 
 

@@ -225,6 +225,7 @@ def silhouette(layers: Sequence[Layer]) -> Tensor:
 
 
 @functools.cache
+@torch.enable_grad()
 def fit(shape: str, cells: int = 320) -> Fit:
     """The exact extents of a body, from the zero set of its silhouette, found to about 1e-6 by Newton's method."""
     axis = torch.linspace(-1.3, 1.3, cells, dtype=torch.float64)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from manzar.world.scene import Scene, relation
+from manzar.world.scene import HUELESS_LOOKS, Scene, relation
 
 PHRASINGS = 4
-HUELESS = frozenset({"white", "black", "gray"})
+TOLD_WITHOUT_HUE = {"monochrome": frozenset({"white", "black", "gray"}), "sepia": frozenset({"black"})}
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Telling:
 
 def tell(scene: Scene, moving: bool = True) -> Telling:
     """Leaves out what is ordinary (white plain background, still camera, flat look, medium size) or cannot be seen."""
-    mono = scene.look == "monochrome"
+    mono = scene.look in HUELESS_LOOKS
     things = tuple(
         Thing(
             actor.shape,
@@ -52,7 +52,7 @@ def tell(scene: Scene, moving: bool = True) -> Telling:
         for actor in scene.actors
     )
     plain = scene.background == "plain"
-    unsaid = plain and (scene.backdrop == "white" or (mono and scene.backdrop not in HUELESS))
+    unsaid = plain and (scene.backdrop == "white" or (mono and scene.backdrop not in TOLD_WITHOUT_HUE[scene.look]))
     return Telling(
         things,
         None if unsaid else scene.background,

@@ -53,7 +53,7 @@ CAMERAS = {
     "zoom in": "镜头逐渐拉近",
     "zoom out": "镜头逐渐拉远",
 }
-LOOKS = {"outline": "粗轮廓线风格", "pixelated": "像素风格", "monochrome": "黑白画面"}
+LOOKS = {"outline": "粗轮廓线风格", "pixelated": "像素风格", "monochrome": "黑白画面", "sepia": "棕褐色调画面"}
 RELATIONS = {"left": "左边", "right": "右边", "above": "上方", "below": "下方"}
 
 

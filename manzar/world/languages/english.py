@@ -37,6 +37,7 @@ LOOKS = {
     "outline": "with bold outlines",
     "pixelated": "in pixel art style",
     "monochrome": "in black and white",
+    "sepia": "in sepia tones",
 }
 RELATIONS = {"left": "to the left of", "right": "to the right of", "above": "above", "below": "below"}
 

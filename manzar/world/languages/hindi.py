@@ -107,6 +107,7 @@ LEXICON = Lexicon(
         "outline": "आकृतियों की रूपरेखा मोटी है",
         "pixelated": "दृश्य पिक्सेल शैली में है",
         "monochrome": "दृश्य श्वेत-श्याम है",
+        "sepia": "दृश्य सीपिया टोन में है",
     },
     relations={"left": "के बाईं ओर", "right": "के दाईं ओर", "above": "के ऊपर", "below": "के नीचे"},
     video_of="वीडियो में {clauses}",

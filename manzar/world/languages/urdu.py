@@ -107,6 +107,7 @@ LEXICON = Lexicon(
         "outline": "شکلوں کے خاکے موٹے ہیں",
         "pixelated": "منظر پکسل کے انداز میں ہے",
         "monochrome": "منظر بلیک اینڈ وائٹ ہے",
+        "sepia": "منظر سیپیا ٹون میں ہے",
     },
     relations={"left": "کے بائیں طرف", "right": "کے دائیں طرف", "above": "کے اوپر", "below": "کے نیچے"},
     video_of="ویڈیو میں {clauses}",

@@ -1,0 +1,75 @@
+"""A finished run to the folder that the package ships: half the bytes, and a card that says what it is.
+
+    python scripts/pack_pretrained.py RUN --out manzar/pretrained --scores judged.json
+
+Weights are rounded to bf16, which stock libraries widen again when they load the folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from manzar.generate import load_parts, save_parts
+from manzar.nouns import ManzarError, UsageError, existing
+from manzar.weights import write_text
+
+LIMIT_BYTES = 40_000_000
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="run or model folder")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--scores", type=Path, help="what scripts/judge_world.py --json wrote")
+    given = parser.parse_args()
+    parts = load_parts(given.run)
+    for module in parts.modules.values():
+        module.to(torch.bfloat16)
+    if given.scores:
+        parts.info["scores"] = json.loads(existing(given.scores, "file").read_text(encoding="utf-8"))
+    save_parts(parts, given.out)
+    parameters = sum(p.numel() for module in parts.modules.values() for p in module.parameters())
+    write_text(given.out / "README.md", card(parts.info, parameters))
+    size = sum(path.stat().st_size for path in given.out.rglob("*.safetensors"))
+    if size > LIMIT_BYTES:
+        raise UsageError(f"{given.out} holds {size:,} bytes of weights and the package has room for {LIMIT_BYTES:,}; "
+                         "train a smaller model")
+    print(f"{given.out}: {size / 1e6:.1f} MB of weights")
+    return 0
+
+
+def card(info: dict[str, Any], parameters: int) -> str:
+    """The model card: what it is for, what it was trained on and for how long, what it can do."""
+    defaults, trained = info["defaults"], info["trained"]
+    lines = [
+        "---", "license: apache-2.0", "library_name: diffusers", "pipeline_tag: text-to-video",
+        "language: [" + ", ".join(info["languages"]) + "]", "---", "# Manzar, the small model",
+        f"A text-to-video model of {parameters / 1e6:.1f} million parameters that draws simple scenes: coloured "
+        "shapes, animals and vehicles that move as asked. It was trained on the procedural world of Manzar, to show "
+        "the whole loop on a laptop and to be tuned on footage; it knows no photographs and no people.",
+        "",
+        f"- {defaults['frames']} frames of {defaults['width']}x{defaults['height']} at {defaults['fps']:g} fps by "
+        f"default, up to {defaults['window']} frames at once, longer by extension; any sides that are multiples of 16",
+        f"- {trained['clips']:,} clips, {trained['samples_seen']:,} samples, {trained['seconds'] / 3600:.1f} hours",
+        "- opens in plain `diffusers`: `WanPipeline.from_pretrained(folder)`",
+    ]
+    for name, table in info.get("scores", {}).items():
+        if isinstance(table, dict):
+            lines += ["", f"## {name}", "", "| | share | 95 % interval | n |", "| --- | --- | --- | --- |"]
+            lines += [f"| {key} | {row['value']:.1%} | {row['interval'][0]:.1%}–{row['interval'][1]:.1%} | {row['n']} |"
+                      for key, row in table.items() if isinstance(row, dict) and "interval" in row]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except ManzarError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)

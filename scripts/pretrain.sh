@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# The whole recipe of the model in manzar/pretrained. Run it again with the same FOLDER and it goes on where it was
+# stopped; a step that is done is not done again.
+#
+# usage: scripts/pretrain.sh cpu|gpu FOLDER [FOOTAGE]
+#
+#   cpu      two cores, hours: 64x64, recipes/cpu.json
+#   gpu      one GPU, half an hour: 128x128, recipes/gpu.json; films the world on the GPU, needs no PyAV or diffusers
+#   FOOTAGE  films of one's own that the compression network learns from as well; captions are not needed
+#
+# VAE_MINUTES, GROW_MINUTES and DIT_MINUTES set the length of the three trainings; to train an hour longer, raise one
+# of them and run the script again.
+set -euo pipefail
+kind=${1:?usage: scripts/pretrain.sh cpu|gpu FOLDER [FOOTAGE]}
+out=${2:?usage: scripts/pretrain.sh cpu|gpu FOLDER [FOOTAGE]}
+footage=${3:-}
+here=$(cd "$(dirname "$0")/.." && pwd)
+manzar() { "${PYTHON:-$here/.venv/bin/python}" -m manzar "$@"; }
+recipe=$out/world.json
+
+case $kind in
+cpu)
+  vae_minutes=${VAE_MINUTES:-60} grow_minutes=${GROW_MINUTES:-50} dit_minutes=${DIT_MINUTES:-240}
+  vae="crop=48 crop_frames=17 batch=4 ema=0.995" dit="layers=8 batch=32"
+  ;;
+gpu)
+  vae_minutes=${VAE_MINUTES:-5} grow_minutes=${GROW_MINUTES:-5} dit_minutes=${DIT_MINUTES:-18}
+  vae="crop=96 crop_frames=17 batch=32 ema=0.998" dit="layers=10 heads=5 batch=256"
+  ;;
+*) echo "pretrain: '$kind' is not cpu or gpu" >&2; exit 2 ;;
+esac
+
+# settings of a new run, or --resume for one that was begun
+train() { # verb run minutes data from settings
+  local verb=$1 run=$2 minutes=$3 data=$4 from=$5; shift 5
+  if [ -e "$run/checkpoint.safetensors" ]; then manzar train "$verb" --out "$run" --minutes "$minutes" --resume; return; fi
+  manzar train "$verb" --data "$data" --out "$run" --minutes "$minutes" ${from:+--from "$from"} \
+    $(for pair in "$@"; do printf -- '--set %s ' "$pair"; done)
+}
+
+mkdir -p "$out"
+[ -e "$recipe" ] || cp "$here/recipes/$kind.json" "$recipe"
+films=$recipe
+if [ -n "$footage" ]; then # world and footage in one data set
+  films=$out/films
+  [ -e "$films/clips.parquet" ] || { manzar ingest "$footage" --out "$films"; manzar world --clips 12000 --out "$films"; }
+fi
+# first 16 latent channels, then 16 more for what those leave out: the coarse picture stays in the first
+train vae "$out/vae16" "$vae_minutes" "$films" "" $vae channels=16
+train vae "$out/vae" "$grow_minutes" "$films" "$out/vae16" $vae channels=32
+train dit "$out/dit" "$dit_minutes" "$recipe" "$out/vae" $dit prediction=sample
+"${PYTHON:-$here/.venv/bin/python}" "$here/scripts/pack_pretrained.py" "$out/dit" --out "$out/pretrained"

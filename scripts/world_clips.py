@@ -1,0 +1,125 @@
+"""Clips of world scenes to be judged: rendered, rendered and sent through a VAE, or made by a model in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from manzar.device import autocast, pick_device
+from manzar.flow import guide, integrate
+from manzar.generate import load
+from manzar.generate.folder import load_vae
+from manzar.generate.generator import TEXT_LENGTH, initial_noise, to_frames
+from manzar.nouns import Request, VideoShape
+from manzar.world import PHRASINGS, Scene, WorldConfig, caption, render, sample_scene
+
+if TYPE_CHECKING:
+    from manzar.generate.generator import Generator
+    from manzar.nouns import Frames
+
+TRUTH_SHAPE = VideoShape(frames=17, height=64, width=64)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One clip to be judged: the scene asked for, the words it is asked in, and the seed of the noise.
+
+    A scene has the same index, noise and phrasing in every language, so that languages compare pairwise.
+    """
+
+    index: int
+    scene: Scene
+    language: str
+    prompt: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.index:05d}.{self.language}"
+
+
+Source = Callable[[Sequence[Case]], "list[Frames]"]  # a batch of cases → their clips
+
+
+def scenes(n: int, seed: int, held_out: str) -> list[Scene]:
+    """`n` scenes from consecutive seeds, one actor and two actors in turn, all else as the world draws it."""
+    configs = [WorldConfig(actors=(count, count), held_out=held_out) for count in (1, 2)]  # type: ignore[arg-type]
+    return [sample_scene(seed + index, configs[index % 2]) for index in range(n)]
+
+
+def cases(asked: Sequence[Scene], seed: int, languages: Sequence[str]) -> list[Case]:
+    """Every scene in every language; phrasings take turns from scene to scene, two by two so that both mixtures do."""
+    return [
+        Case(index, scene, language, caption(scene, language, index // 2 % PHRASINGS), seed + index)
+        for index, scene in enumerate(asked)
+        for language in languages
+    ]
+
+
+def rendered(batch: Sequence[Case]) -> list[Frames]:
+    """The truth itself."""
+    return list(render([case.scene for case in batch], TRUTH_SHAPE).cpu().numpy())
+
+
+def through(folder: Path) -> Source:
+    """The truth as the VAE in `folder` gives it back: what a perfect model with that VAE would show."""
+    vae = load_vae(folder).to(pick_device())
+    device = next(vae.parameters()).device
+
+    @torch.no_grad()
+    def clips(batch: Sequence[Case]) -> list[Frames]:
+        frames = render([case.scene for case in batch], TRUTH_SHAPE)  # (B, T, H, W, 3)
+        pixels = frames.permute(0, 4, 1, 2, 3).to(device, torch.float32) / 127.5 - 1
+        return [to_frames(clip) for clip in vae.decode(vae.encode(pixels).mean)]
+
+    return clips
+
+
+def made_by(folder: Path, steps: int | None, guidance: float | None) -> tuple[Source, dict[str, object]]:
+    """What the model makes of each prompt at its own default size; and the settings it is made with."""
+    generator = load(folder)
+    blank = generator.complete(Request("", steps=steps, guidance=guidance))
+
+    def clips(batch: Sequence[Case]) -> list[Frames]:
+        return together(generator, [replace(blank, prompt=case.prompt, seed=case.seed) for case in batch])
+
+    names = ("frames", "height", "width", "steps", "guidance")
+    return clips, {name: getattr(blank, name) for name in names} | {"precision": str(generator.precision)}
+
+
+@torch.no_grad()
+def together(generator: Generator, requests: Sequence[Request]) -> list[Frames]:
+    """The videos of several complete requests that differ in prompt and seed alone, in one batch.
+
+    A clip this small does not fill a processor; a batch of prompts does. Up to rounding the clips are those that
+    `Generator.generate` makes one by one.
+    """
+    parts, first = generator.parts, requests[0]
+    scale, steps = first.guidance, first.steps
+    assert scale is not None and steps is not None, first
+    shape = generator.shape(first).latent(parts.vae.stride)
+    noise = torch.cat([initial_noise(request, shape, parts.vae.config.z_dim) for request in requests])
+    prompts = [request.prompt for request in requests]
+    if scale > 1:
+        prompts += [request.negative_prompt for request in requests]
+    with autocast(generator.precision):
+        text = parts.dit.read_text(*parts.text.embed(prompts), TEXT_LENGTH)
+
+        def predict(x: Tensor, sigma: float) -> Tensor:
+            timestep = x.new_full((len(prompts),), parts.schedule.timestep(sigma))
+            output = parts.dit(x.repeat(len(prompts) // len(x), 1, 1, 1, 1), timestep, text).float()
+            return guide(output[: len(x)], output[len(x) :], scale) if scale > 1 else output
+
+        latents = integrate(predict, noise.to(generator.device), parts.schedule, steps)
+    return [to_frames(clip) for clip in generator.decode(latents)]
+
+
+def in_batches(todo: Sequence[Case], source: Source, size: int) -> Iterator[tuple[Case, Frames]]:
+    for start in range(0, len(todo), size):
+        batch = todo[start : start + size]
+        yield from zip(batch, source(batch), strict=True)
