@@ -60,7 +60,7 @@ class Layout:
 
 
 def chosen(held_out: str) -> list[Scene]:
-    """Twelve scenes of a pool, each time the one with the most that has not been shown yet; every third of two actors."""
+    """Twelve scenes of a pool, each time the one that shows the most that is new; every third has two actors."""
     pool = [
         scene
         for scene in scenes(POOL, SEED, held_out)
@@ -144,7 +144,7 @@ def save(pages: Sequence[Image.Image], out: Path, fps: float = 8.0) -> int:
     A WebP keeps to LIMIT_BYTES, at the price of quality first and then of every second frame.
     """
     if out.suffix == ".png":
-        tries = [encoded(pages, "PNG", optimize=True)]
+        tries = iter([encoded(pages, "PNG", optimize=True)])
     else:
         tries = (
             encoded(pages[::step], "WEBP", quality=quality, method=4, **timing(len(pages[::step]), step / fps))

@@ -9,4 +9,4 @@ python=$here/.venv/bin/python
 "$python" -m manzar world --clips 9000 --actors 1 --looks flat --cameras still --out "$out/data"
 "$python" -m manzar train vae --data "$out/data" --out "$out/vae" --minutes 14
 "$python" -m manzar train dit --data "$out/data" --from "$out/vae" --out "$out/dit" --minutes 24 --set languages=en
-"$python" "$here/scripts/judge_world.py" --model "$out/dit/model" --n 200 --languages en --out "$out/judged.png"
+"$python" "$here/scripts/judge_world.py" --model "$out/dit/model" --n 200 --languages en --out "$out/judged" --sheet "$out/judged.png"

@@ -180,7 +180,7 @@ def report(right: Mapping[str, Tally], wrong: Mapping[str, Tally]) -> dict[str, 
             if not shares:
                 continue
             row: dict[str, Any] = {language: share.to_json() for language, share in shares.items()}
-            if chance := wrong[ALL].share(group, attribute):
+            if attribute != "actors" and (chance := wrong[ALL].share(group, attribute)):
                 row["chance"] = chance.to_json()
             if between := spread({language: shares[language] for language in languages}):
                 row["spread"] = between
@@ -293,10 +293,10 @@ def opened(given: argparse.Namespace) -> tuple[Source, dict[str, object]]:
     settings: dict[str, object] = {"seed": given.seed, "held_out": "exclude" if given.seen else "only"}
     if given.model:
         source, made = made_by(existing(given.model, "folder"), given.steps, given.guidance)
-        settings |= {"model": str(given.model), "weights": digest(given.model.rglob("*.safetensors"))} | made
+        settings |= {"model": given.model.name, "weights": digest(given.model.rglob("*.safetensors"))} | made
     elif given.vae:
         source = through(existing(given.vae, "folder"))
-        settings |= {"vae": str(given.vae), "weights": digest(given.vae.rglob("*.safetensors"))}
+        settings |= {"vae": given.vae.name, "weights": digest(given.vae.rglob("*.safetensors"))}
     else:
         source = rendered
     score = Path(manzar.score.judge.__file__).parent

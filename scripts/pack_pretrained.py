@@ -1,6 +1,6 @@
 """A finished run to the folder that the package ships: half the bytes, and a card that says what it is.
 
-    python scripts/pack_pretrained.py RUN --out manzar/pretrained --scores judged.json
+    python scripts/pack_pretrained.py RUN --vae RUN_OF_THE_DECODER --out manzar/pretrained --scores judged.json
 
 Weights are rounded to bf16, which stock libraries widen again when they load the folder.
 """
@@ -16,7 +16,9 @@ from typing import Any
 import torch
 
 from manzar.generate import load_parts, save_parts
+from manzar.generate.folder import load_vae, model_folder
 from manzar.nouns import ManzarError, UsageError, existing
+from manzar.vae import VideoVAE
 from manzar.weights import write_text
 
 LIMIT_BYTES = 40_000_000
@@ -26,9 +28,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="run or model folder")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--vae", type=Path, help="a compression network whose decoder was trained on, alone")
     parser.add_argument("--scores", type=Path, help="what scripts/judge_world.py --json wrote")
     given = parser.parse_args()
     parts = load_parts(given.run)
+    if given.vae:
+        parts.vae = with_decoder(parts.vae, load_vae(model_folder(given.vae)))
     for module in parts.modules.values():
         module.to(torch.bfloat16)
     if given.scores:
@@ -42,6 +47,16 @@ def main() -> int:
                          "train a smaller model")
     print(f"{given.out}: {size / 1e6:.1f} MB of weights")
     return 0
+
+
+def with_decoder(old: VideoVAE, new: VideoVAE) -> VideoVAE:
+    """`new`, if it encodes as `old` does; else the transformer would be given latents that it was not trained on."""
+    encoders = (vae.state_dict() for vae in (old, new))
+    a, b = ({name: t for name, t in state.items() if name.startswith(("encoder", "quant"))} for state in encoders)
+    if old.config != new.config or any(not torch.equal(a[name], b[name]) for name in a):
+        raise UsageError("the encoder of --vae is not the one that the run was trained with; give one that was "
+                         "trained with --set decoder_only=true")
+    return new
 
 
 def card(info: dict[str, Any], parameters: int) -> str:
@@ -59,11 +74,12 @@ def card(info: dict[str, Any], parameters: int) -> str:
         f"- {trained['clips']:,} clips, {trained['samples_seen']:,} samples, {trained['seconds'] / 3600:.1f} hours",
         "- opens in plain `diffusers`: `WanPipeline.from_pretrained(folder)`",
     ]
-    for name, table in info.get("scores", {}).items():
-        if isinstance(table, dict):
-            lines += ["", f"## {name}", "", "| | share | 95 % interval | n |", "| --- | --- | --- | --- |"]
-            lines += [f"| {key} | {row['value']:.1%} | {row['interval'][0]:.1%}–{row['interval'][1]:.1%} | {row['n']} |"
-                      for key, row in table.items() if isinstance(row, dict) and "interval" in row]
+    for group, table in info.get("scores", {}).get("groups", {}).items():
+        lines += ["", f"## Held-out prompts: {group}", ""]
+        lines += ["| | share | 95 % interval | n |", "| --- | --- | --- | --- |"]
+        for name, row in table.items():
+            share, (low, high), n = row["all"]["value"], row["all"]["interval"], row["all"]["n"]
+            lines.append(f"| {name} | {share:.1%} | {low:.1%}–{high:.1%} | {n} |")
     return "\n".join(lines) + "\n"
 
 

@@ -8,8 +8,8 @@
 #   gpu      one GPU, half an hour: 128x128, recipes/gpu.json; films the world on the GPU, needs no PyAV or diffusers
 #   FOOTAGE  films of one's own that the compression network learns from as well; captions are not needed
 #
-# VAE_MINUTES, GROW_MINUTES and DIT_MINUTES set the length of the three trainings; to train an hour longer, raise one
-# of them and run the script again.
+# VAE_MINUTES, GROW_MINUTES, DECODER_MINUTES and DIT_MINUTES set the length of the four trainings; to train an hour
+# longer, raise one of them and run the script again.
 set -euo pipefail
 kind=${1:?usage: scripts/pretrain.sh cpu|gpu FOLDER [FOOTAGE]}
 out=${2:?usage: scripts/pretrain.sh cpu|gpu FOLDER [FOOTAGE]}
@@ -20,11 +20,13 @@ recipe=$out/world.json
 
 case $kind in
 cpu)
-  vae_minutes=${VAE_MINUTES:-60} grow_minutes=${GROW_MINUTES:-50} dit_minutes=${DIT_MINUTES:-240}
-  vae="crop=48 crop_frames=17 batch=4 ema=0.995" dit="layers=8 batch=32"
+  vae_minutes=${VAE_MINUTES:-60}
+  grow_minutes=${GROW_MINUTES:-50} decoder_minutes=${DECODER_MINUTES:-40} dit_minutes=${DIT_MINUTES:-240}
+  vae="crop=48 crop_frames=17 batch=4 ema=0.995" dit="layers=6 batch=32 cooldown=0.3 text_rate=0.5"
   ;;
 gpu)
-  vae_minutes=${VAE_MINUTES:-5} grow_minutes=${GROW_MINUTES:-5} dit_minutes=${DIT_MINUTES:-18}
+  vae_minutes=${VAE_MINUTES:-5}
+  grow_minutes=${GROW_MINUTES:-5} decoder_minutes=${DECODER_MINUTES:-2} dit_minutes=${DIT_MINUTES:-18}
   vae="crop=96 crop_frames=17 batch=32 ema=0.998" dit="layers=10 heads=5 batch=256"
   ;;
 *) echo "pretrain: '$kind' is not cpu or gpu" >&2; exit 2 ;;
@@ -48,5 +50,7 @@ fi
 # first 16 latent channels, then 16 more for what those leave out: the coarse picture stays in the first
 train vae "$out/vae16" "$vae_minutes" "$films" "" $vae channels=16
 train vae "$out/vae" "$grow_minutes" "$films" "$out/vae16" $vae channels=32
+# the decoder goes on alone: all latents, and so what the transformer learns from them, stay as they are
+train vae "$out/decoder" "$decoder_minutes" "$films" "$out/vae" $vae decoder_only=true muon_lr=0.006 adam_lr=1e-3
 train dit "$out/dit" "$dit_minutes" "$recipe" "$out/vae" $dit prediction=sample
-"${PYTHON:-$here/.venv/bin/python}" "$here/scripts/pack_pretrained.py" "$out/dit" --out "$out/pretrained"
+"${PYTHON:-$here/.venv/bin/python}" "$here/scripts/pack_pretrained.py" "$out/dit" --vae "$out/decoder" --out "$out/pretrained"

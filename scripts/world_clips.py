@@ -13,8 +13,9 @@ from torch import Tensor
 from manzar.device import autocast, pick_device
 from manzar.flow import guide, integrate
 from manzar.generate import load
+from manzar.generate.fitting import to_frames
 from manzar.generate.folder import load_vae
-from manzar.generate.generator import TEXT_LENGTH, initial_noise, to_frames
+from manzar.generate.generator import TEXT_LENGTH, initial_noise
 from manzar.nouns import Request, VideoShape
 from manzar.world import PHRASINGS, Scene, WorldConfig, caption, render, sample_scene
 
@@ -101,7 +102,7 @@ def together(generator: Generator, requests: Sequence[Request]) -> list[Frames]:
     """
     parts, first = generator.parts, requests[0]
     scale, steps = first.guidance, first.steps
-    assert scale is not None and steps is not None, first
+    assert scale is not None and steps is not None and len(generator.windows(first)) == 1, first
     shape = generator.shape(first).latent(parts.vae.stride)
     noise = torch.cat([initial_noise(request, shape, parts.vae.config.z_dim) for request in requests])
     prompts = [request.prompt for request in requests]
@@ -116,7 +117,8 @@ def together(generator: Generator, requests: Sequence[Request]) -> list[Frames]:
             return guide(output[: len(x)], output[len(x) :], scale) if scale > 1 else output
 
         latents = integrate(predict, noise.to(generator.device), parts.schedule, steps)
-    return [to_frames(clip) for clip in generator.decode(latents)]
+        pixels = parts.vae.decode(parts.vae.denormalise(latents))
+    return [to_frames(clip) for clip in pixels]
 
 
 def in_batches(todo: Sequence[Case], source: Source, size: int) -> Iterator[tuple[Case, Frames]]:

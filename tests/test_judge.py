@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import cv2
@@ -9,10 +10,10 @@ import numpy as np
 import pytest
 
 from manzar.nouns import UsageError, VideoShape
-from manzar.score.judge import COLOURS, Seen, SeenActor, agrees, agrees_each, judge
+from manzar.score.judge import COLOURS, Seen, SeenActor, agrees, agrees_each, bound, judge
 from manzar.score.silhouette import OUTLINES
+from manzar.world import CAMERAS, LOOKS, SHAPES, Scene, WorldConfig, render, sample_scene
 from manzar.world import COLOURS as WORLD_COLOURS
-from manzar.world import SHAPES, Scene, WorldConfig, render, sample_scene
 
 N = 80
 TRUTH = VideoShape(frames=17, height=64, width=64)
@@ -121,8 +122,8 @@ def test_rendered_truth_is_recognised():
     assert seen["motion"] >= 0.97, seen
     assert seen["direction"] >= 0.97, seen
     assert seen["background"] >= 0.97, seen
-    assert seen["shape"] >= 0.88, seen
-    assert seen["actors"] >= 0.94, seen
+    assert seen["shape"] >= 0.94, seen
+    assert seen["actors"] >= 0.97, seen
 
 
 def test_blurred_truth_is_still_recognised():
@@ -168,3 +169,114 @@ def test_several_actors_are_paired_by_what_they_look_like():
 def test_other_layouts_are_refused(bad):
     with pytest.raises(UsageError, match="uint8"):
         judge(bad)
+
+
+@cache
+def mixture(n: int = 40, seed: int = 20_000) -> list[tuple[Scene, Seen]]:
+    """One and two actors in turn, with every look, camera and background."""
+    configs = [WorldConfig(actors=(count, count), held_out="only") for count in (1, 2)]
+    scenes = [sample_scene(seed + i, configs[i % 2]) for i in range(n)]
+    return [(scene, judge(frames)) for scene, frames in zip(scenes, render(scenes, TRUTH).numpy(), strict=True)]
+
+
+def wanted_of(scene: Scene) -> list[dict[str, object]]:
+    return [{"colour": actor.colour, "shape": actor.shape, "motion": actor.motion} for actor in scene.actors]
+
+
+def test_the_whole_mixture_is_recognised():
+    rows = mixture()
+    assert np.mean([seen.camera == scene.camera for scene, seen in rows]) >= 0.95
+    assert np.mean([seen.background == scene.background for scene, seen in rows]) >= 0.95
+    assert np.mean([len(seen.actors) == len(scene.actors) for scene, seen in rows]) >= 0.9
+    assert np.mean([seen.look == scene.look for scene, seen in rows]) >= 0.9
+    assert {seen.look for _, seen in rows} == set(LOOKS)
+
+
+def test_colours_of_two_actors_are_bound_on_truth_and_never_by_chance():
+    pairs = [(wanted_of(scene), seen) for scene, seen in mixture() if len(scene.actors) == 2 and scene.look == "flat"]
+    right = [answer for wanted, seen in pairs if (answer := bound(seen, wanted)) is not None]
+    assert len(right) >= 6
+    assert np.mean(right) >= 0.8
+    for wanted, seen in pairs:
+        first, second = wanted
+        exchanged = [first | {"colour": second["colour"]}, second | {"colour": first["colour"]}]
+        assert not bound(seen, exchanged)
+
+
+def two(first: SeenActor, second: SeenActor) -> Seen:
+    return Seen((first, second), "plain", "still", "flat")
+
+
+def test_binding_asks_shapes_and_motions_only_where_a_shape_is_unclear():
+    wanted: list[dict[str, object]] = [
+        {"colour": "red", "shape": "star", "motion": "left"},
+        {"colour": "blue", "shape": "ring", "motion": "spin"},
+    ]
+    red, blue = SeenActor("red", "star", "still", None, ()), SeenActor("blue", "ring", "still", None, ())
+    assert bound(two(blue, red), wanted)
+    assert not bound(two(replace(red, colour="blue"), replace(blue, colour="red")), wanted)
+    assert not bound(two(red, replace(blue, shape="heart")), wanted)
+    assert not bound(Seen((red,), "plain", "still", "flat"), wanted)
+    unclear = replace(red, shape=None)
+    assert not bound(two(unclear, blue), wanted)
+    assert bound(two(replace(unclear, motion="translation", direction="left"), blue), wanted)
+    assert not bound(two(replace(unclear, motion="translation", direction="right"), blue), wanted)
+    both_left = [wanted[0], wanted[1] | {"motion": "left"}]
+    assert not bound(two(replace(unclear, motion="translation", direction="left"), blue), both_left)
+    assert bound(two(red, blue), [wanted[0], wanted[1] | {"shape": "star"}]) is None
+
+
+def textured(camera: str, frames: int = 17, size: int = 64, noise: float = 0.0) -> np.ndarray:
+    """A red disc at rest before pale sky and a blue ground of lighter specks, filmed by a camera that moves."""
+    rng = np.random.default_rng(0)
+    world = np.full((256, 256, 3), (40, 90, 160), np.uint8)
+    for x, y in rng.integers(0, 256, (160, 2)):
+        cv2.circle(world, (int(x), int(y)), 3, (70, 130, 200), -1)
+    world[:104] = (205, 230, 245)
+    cv2.circle(world, (128, 128), 20, (255, 0, 0), -1)
+    clip = []
+    for u in np.linspace(0, 1, frames):
+        zoom = {"zoom in": 2.0 - 0.6 * u, "zoom out": 1.4 + 0.6 * u}.get(camera, 1.7)
+        shift = {"pan left": 24 - 48 * u, "pan right": 48 * u - 24}.get(camera, 0.0)
+        matrix = np.array([[zoom, 0, 128 + shift - zoom * size / 2], [0, zoom, 128 - zoom * size / 2]])
+        clip.append(cv2.warpAffine(world, matrix, (size, size), flags=cv2.INTER_AREA | cv2.WARP_INVERSE_MAP))
+    noisy = np.stack(clip) + rng.normal(0, noise, (frames, size, size, 3))
+    return noisy.round().clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("noise", [0.0, 5.0])
+@pytest.mark.parametrize("camera", CAMERAS)
+def test_cameras(camera, noise):
+    """What rests in the world is said to rest, however the camera moves; and flicker is no movement."""
+    seen = judge(textured(camera, noise=noise))
+    assert seen.camera == camera
+    assert (seen.actors[0].colour, seen.actors[0].motion) == ("red", "still")
+    assert noise > 0 or len(seen.actors) == 1
+
+
+def test_boxes_are_those_of_the_frame_under_a_moving_camera():
+    boxes = judge(textured("pan right")).actors[0].boxes
+    centres = [(box.x0 + box.x1) / 2 for box in boxes]
+    assert abs(centres[0] - (0.5 + 24 / 1.7 / 64)) < 0.03
+    assert abs(centres[-1] - (0.5 - 24 / 1.7 / 64)) < 0.03
+
+
+def test_two_actors_that_meet_stay_two():
+    clip = np.full((17, 64, 64, 3), 235, np.uint8)
+    for frame, u in zip(clip, np.linspace(0, 1, 17), strict=True):
+        cv2.circle(frame, (round(12 + 40 * u), 24), 9, (255, 0, 0), -1)
+        cv2.circle(frame, (round(52 - 40 * u), 38), 9, (0, 0, 255), -1)
+    seen = judge(clip)
+    assert {(actor.colour, actor.direction) for actor in seen.actors} == {("red", "right"), ("blue", "left")}
+
+
+def test_looks_of_one_disc():
+    flat = drawn(lambda u: (14 + 36 * u, 32))
+    lined = flat.copy()
+    for frame, u in zip(lined, np.linspace(0, 1, 17), strict=True):
+        cv2.circle(frame, (round(14 + 36 * u), 32), 11, (10, 10, 10), 2)
+    blocks = np.stack([cv2.resize(cv2.resize(f, (16, 16), interpolation=cv2.INTER_AREA), (64, 64), interpolation=0)
+                       for f in flat])  # fmt: skip
+    gray = np.repeat(flat.mean(axis=-1, keepdims=True).astype(np.uint8), 3, axis=-1)
+    assert [judge(clip).look for clip in (flat, lined, blocks, gray)] == ["flat", "outline", "pixelated", "monochrome"]
+    assert judge(lined).actors[0].colour == "red"

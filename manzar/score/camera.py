@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from manzar.score.backdrop import SMOOTH, background_of
 from manzar.score.segment import CLOUD, SMALLEST, Array, Mask, distance
 
 PANS = np.arange(0.08, 0.41, 0.04)  # way over the clip, in widths
@@ -43,7 +44,7 @@ def camera_of(lab: Array, rows: Array) -> Camera:
     """
     frames, height, width = lab.shape[:3]
     still = _path("still", 0.0, frames, width, height)
-    if frames < 3:
+    if frames < 3 or background_of(lab[frames // 2], rows) in SMOOTH:
         return still
     backdrop = _background_like(lab, rows)
     soft = np.stack([cv2.GaussianBlur(frame, (0, 0), SOFTENING) for frame in lab])

@@ -98,7 +98,7 @@ def judge(frames: Frames) -> Seen:
             _describe(track, camera, frames.shape[1:3], line_of(layers, [track], least=0) if outlined else None)
             for track in tracks
         ),
-        background=background_of(layers),
+        background=background_of(layers.background, layers.rows),
         camera=camera.name,
         look="monochrome" if hueless(lab) else "pixelated" if block > 1 else "outline" if outlined else "flat",
     )

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from manzar.score.segment import Array, Region
 
 GRID = 40  # pixels per side of a normalised silhouette
+BLUR = 0.8  # grid pixels by which silhouettes are softened, so that a rim one pixel off still overlaps
 SCALE = 18.0  # square root of its area, in those pixels
 STEP = 6  # degrees between two turns of a template
 FIT = 0.70  # overlap (intersection over union) below which no shape is called
-LEAD = 0.01  # by which the best shape must beat the next
+LEAD = 0.006  # by which the best shape must beat the next
 UPRIGHT = 12  # degrees an actor that does not spin may lean
 SOFT = 0.9  # half-covered pixels per covered one above which a silhouette is a smudge and no shape
 
@@ -114,8 +115,9 @@ def _normalised(alpha: Array) -> Array:
     matrix = np.array([[zoom, 0, middle - zoom * centre_x], [0, zoom, middle - zoom * centre_y]])
     warped = cv2.warpAffine(alpha, matrix, (GRID, GRID), flags=cv2.INTER_LINEAR)
     # Half cover is where the true rim lies whatever the blur; two grid pixels of ramp keep the comparison smooth.
-    crisp: Array = np.clip((warped - 0.5) * max(1.0, zoom) * 1.5 + 0.5, 0, 1).astype(np.float32)
-    return crisp
+    crisp = np.clip((warped - 0.5) * max(1.0, zoom) * 1.5 + 0.5, 0, 1).astype(np.float32)
+    soft: Array = np.asarray(cv2.GaussianBlur(crisp, (0, 0), BLUR), np.float32)
+    return soft
 
 
 def _drawn(parts: tuple[Points, ...], turn: float, facing: int) -> Array:
@@ -155,7 +157,9 @@ def fits(regions: list[Region], spinning: bool) -> dict[str, float]:
     for region in regions:
         overlap = _overlap(bank, _normalised(region.cover))
         for other in (region.whole, _without_holes(region.whole)):
-            overlap[detailed] = np.maximum(overlap[detailed], _overlap(bank[detailed], _normalised(other)))
+            fuller = _overlap(bank, _normalised(other))
+            if fuller[detailed].max() > fuller[~detailed].max():  # filled up, a ring is a circle and no house
+                overlap[detailed] = np.maximum(overlap[detailed], fuller[detailed])
         for name in OUTLINES:
             total[name] += float(overlap[names == name].max()) / len(regions)
     return total
