@@ -37,7 +37,8 @@ def main() -> int:
     for module in parts.modules.values():
         module.to(torch.bfloat16)
     if given.scores:
-        parts.info["scores"] = json.loads(existing(given.scores, "file").read_text(encoding="utf-8"))
+        scores = json.loads(existing(given.scores, "file").read_text(encoding="utf-8"))
+        parts.info["scores"] = {key: scores[key] for key in ("n", "groups")}
     save_parts(parts, given.out)
     parameters = sum(p.numel() for module in parts.modules.values() for p in module.parameters())
     write_text(given.out / "README.md", card(parts.info, parameters))

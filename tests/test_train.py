@@ -253,6 +253,7 @@ def test_a_vae_grows_channels_and_starts_where_it_stood(data: Path, vae_run: Pat
         assert after.encode(video).mean[:, 4:].std() > 0
     pairs = ["batch=2", "size=32", "crop=16", "crop_frames=5", "validations=1", "channels=6"]
     train_run("vae", data, run, Budget(steps=1), pairs=pairs, source=vae_run, quiet=True)
+    train_run("vae", Path(), run, Budget(steps=2), resume=True, quiet=True)
     assert load_vae(run / "model").config.z_dim == 6
     with pytest.raises(ModelError, match="4 latent channels cannot grow to 3"):
         grow(before, 3)
@@ -437,5 +438,6 @@ def test_training_the_decoder_alone_leaves_the_latents_as_they_were(data: Path, 
         frozen = name.startswith(("encoder", "quant_conv"))
         assert torch.equal(old, new) == frozen or not old.any(), name
     assert before.config == after.config
+    train_run("vae", Path(), tmp_path / "run", Budget(steps=5), resume=True, quiet=True)
     with pytest.raises(SettingError, match="decoder_only=true needs --from"):
         train_run("vae", data, tmp_path / "other", Budget(steps=1), pairs=["decoder_only=true"], quiet=True)

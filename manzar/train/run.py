@@ -21,7 +21,7 @@ from manzar.train.denoise import dit_recipe, tune_recipe
 from manzar.train.log import RunLog
 from manzar.train.loop import Budget, Outcome, Recipe, train
 from manzar.train.settings import DitSettings, Settings, TuneSettings, VaeSettings, parse_settings
-from manzar.train.vae import vae_recipe
+from manzar.train.vae import SHAPE, vae_recipe
 from manzar.weights import read_json, sweep, write_json
 
 SETTINGS: dict[str, type[Settings]] = {"vae": VaeSettings, "dit": DitSettings, "tune": TuneSettings}
@@ -50,8 +50,16 @@ def train_run(recipe: str, data: Path, run: Path, budget: Budget, *, source: Pat
     log = RunLog(run, f"{recipe} on {job.data.name}", quiet=quiet)
     built = build(job, log)
     write_json(run / "run.json", {"recipe": job.recipe, "data": str(job.data), "source": str(job.source or ""),
-                                  "settings": job.settings.model_dump()})
+                                  "settings": recorded(job)})
     return train(built, run, budget, resume=resume, log=log, started=started)
+
+
+def recorded(job: Job) -> dict[str, Any]:
+    """All settings, so that a resumed run has them though defaults change; but of a network that came from elsewhere
+    only what was asked for, since the rest is its own."""
+    settings = job.settings.model_dump()
+    own = (SHAPE - job.settings.model_fields_set) if job.source and job.recipe == "vae" else set()
+    return {name: value for name, value in settings.items() if name not in own}
 
 
 def new_job(recipe: str, data: Path, run: Path, source: Path | None, pairs: Sequence[str]) -> Job:

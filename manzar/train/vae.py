@@ -19,7 +19,8 @@ from manzar.train.loop import StepLoss
 from manzar.train.settings import VaeSettings
 from manzar.vae import VAEConfig, VideoVAE, grow, psnr, ssim, vae_loss
 
-ARCHITECTURE = {"base", "multiples", "temporal", "fold", "residual"}
+ARCHITECTURE = frozenset({"base", "multiples", "temporal", "fold", "residual"})
+SHAPE = ARCHITECTURE | {"channels"}  # the one that a network can be given more of
 HELD_OUT_CLIPS = 32  # clips that validation reconstructs
 STATISTICS_CLIPS = 256  # clips that the latent mean and spread are measured on
 
