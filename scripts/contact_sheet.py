@@ -13,7 +13,6 @@ import argparse
 import html
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from door import run_script
 from PIL import Image
 from world_clips import Case, Source, cases, in_batches, made_by, rendered, scenes
 
-from manzar.nouns import LANGUAGES, Frames, ManzarError, UsageError, existing, storage
+from manzar.nouns import LANGUAGES, Frames, UsageError, existing, storage
 from manzar.world import PHRASINGS, Scene, caption
 
 PROMPTS, SEED = 12, 350_000
@@ -210,8 +210,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except ManzarError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+    run_script(main)

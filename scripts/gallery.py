@@ -13,12 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from door import run_script
 from PIL import Image
 
 from manzar.generate import Connect, Edit, Extend, FirstFrame, Generator, Keyframes, Loop, load
 from manzar.generate.folder import PRETRAINED
 from manzar.media import write
-from manzar.nouns import Frames, ManzarError, Request, Video, VideoShape
+from manzar.nouns import Frames, Request, Video, VideoShape
 from manzar.world import Scene, WorldConfig, caption, render, sample_scene
 
 SCALE = 2  # pixels of the page for one of the model
@@ -115,8 +116,4 @@ def save(frames: Frames, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except ManzarError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+    run_script(main)

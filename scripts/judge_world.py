@@ -30,11 +30,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from door import run_script
 from PIL import Image, ImageDraw
 from world_clips import Case, Source, cases, in_batches, made_by, rendered, scenes, through
 
 import manzar.score.judge
-from manzar.nouns import LANGUAGES, Frames, ManzarError, UsageError, existing, storage
+from manzar.nouns import LANGUAGES, Frames, UsageError, existing, storage
 from manzar.score.judge import Seen, SeenActor, agrees, agrees_each, bound, judge
 from manzar.score.tally import Tally, spread
 from manzar.world import Scene
@@ -324,10 +325,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
-    except ManzarError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+        run_script(main)
     except KeyboardInterrupt:
         print("stopped; with --out the same command goes on from here", file=sys.stderr)
         sys.exit(1)

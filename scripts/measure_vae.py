@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from pathlib import Path
 
 import torch
+from door import run_script
 from einops import rearrange
 from torch import Tensor
 
 from manzar.device import autocast, pick_device
 from manzar.generate.folder import PRETRAINED, load_vae
-from manzar.nouns import ManzarError, Stride, UsageError
+from manzar.nouns import Stride, UsageError
 from manzar.train.data import open_splits, to_tensor, window
 from manzar.vae import VideoVAE, psnr, ssim
 
@@ -135,8 +135,4 @@ def largest(coefficients: Tensor, keep: int) -> Tensor:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except ManzarError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+    run_script(main)

@@ -1,6 +1,7 @@
 """A finished run to the folder that the package ships: half the bytes, and a card that says what it is.
 
     python scripts/pack_pretrained.py RUN --vae RUN_OF_THE_DECODER --out manzar/pretrained --scores judged.json
+        --note "What else a person should know."
 
 Weights are rounded to bf16, which stock libraries widen again when they load the folder.
 """
@@ -9,15 +10,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
+from door import run_script
 
 from manzar.generate import load_parts, save_parts
 from manzar.generate.folder import load_vae, model_folder
-from manzar.nouns import ManzarError, UsageError, existing
+from manzar.nouns import UsageError, existing
 from manzar.vae import VideoVAE
 from manzar.weights import write_text
 
@@ -30,6 +31,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--vae", type=Path, help="a compression network whose decoder was trained on, alone")
     parser.add_argument("--scores", type=Path, help="what scripts/judge_world.py --json wrote")
+    parser.add_argument("--note", default="", help="what else the card says")
     given = parser.parse_args()
     parts = load_parts(given.run)
     if given.vae:
@@ -41,7 +43,7 @@ def main() -> int:
         parts.info["scores"] = {key: scores[key] for key in ("n", "groups")}
     save_parts(parts, given.out)
     parameters = sum(p.numel() for module in parts.modules.values() for p in module.parameters())
-    write_text(given.out / "README.md", card(parts.info, parameters))
+    write_text(given.out / "README.md", card(parts.info, parameters, given.note))
     size = sum(path.stat().st_size for path in given.out.rglob("*.safetensors"))
     if size > LIMIT_BYTES:
         raise UsageError(f"{given.out} holds {size:,} bytes of weights and the package has room for {LIMIT_BYTES:,}; "
@@ -60,21 +62,23 @@ def with_decoder(old: VideoVAE, new: VideoVAE) -> VideoVAE:
     return new
 
 
-def card(info: dict[str, Any], parameters: int) -> str:
+def card(info: dict[str, Any], parameters: int, note: str) -> str:
     """The model card: what it is for, what it was trained on and for how long, what it can do."""
     defaults, trained = info["defaults"], info["trained"]
     lines = [
         "---", "license: apache-2.0", "library_name: diffusers", "pipeline_tag: text-to-video",
         "language: [" + ", ".join(info["languages"]) + "]", "---", "# Manzar, the small model",
-        f"A text-to-video model of {parameters / 1e6:.1f} million parameters that draws simple scenes: coloured "
-        "shapes, animals and vehicles that move as asked. It was trained on the procedural world of Manzar, to show "
-        "the whole loop on a laptop and to be tuned on footage; it knows no photographs and no people.",
-        "",
+        f"A text-to-video model of {parameters / 1e6:.1f} million parameters for simple scenes: coloured shapes, "
+        "animals and vehicles that move. It was trained on the procedural world of Manzar, to show the whole loop on a "
+        "laptop and to be tuned on footage; it knows no photographs and no people.",
+        "", *([note, ""] if note else []),
         f"- {defaults['frames']} frames of {defaults['width']}x{defaults['height']} at {defaults['fps']:g} fps by "
         f"default, up to {defaults['window']} frames at once, longer by extension; any sides that are multiples of 16",
         f"- {trained['clips']:,} clips, {trained['samples_seen']:,} samples, {trained['seconds'] / 3600:.1f} hours",
         "- opens in plain `diffusers`: `WanPipeline.from_pretrained(folder)`",
     ]
+    if "scores" not in info:
+        lines += ["", "How often it does what it is asked has not been measured."]
     for group, table in info.get("scores", {}).get("groups", {}).items():
         lines += ["", f"## Held-out prompts: {group}", ""]
         lines += ["| | share | 95 % interval | n |", "| --- | --- | --- | --- |"]
@@ -85,8 +89,4 @@ def card(info: dict[str, Any], parameters: int) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except ManzarError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+    run_script(main)

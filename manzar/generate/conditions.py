@@ -15,6 +15,7 @@ it may put given pixels in among those that were made.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from manzar.nouns import Frames
 
 
-class Given(Condition):
+class Given(Condition, ABC):
     """A condition with pixels of its own."""
 
     flag: ClassVar[str]  # what the command line calls it
@@ -44,17 +45,17 @@ class Given(Condition):
         return False
 
     @property
+    @abstractmethod
     def size(self) -> tuple[int, int] | None:
         """(width, height) of what is given."""
-        raise NotImplementedError
 
     def frames_at(self, fps: float) -> int | None:
         """How long the video is at this rate if no length is asked for; None where this condition has no say."""
         return None
 
+    @abstractmethod
     def fit(self, canvas: Canvas) -> Given:
         """The same for this canvas; what fits already stays as it is. Raises UsageError for what never will."""
-        raise NotImplementedError
 
     def finish(self, chunks: Iterator[Frames], timeline: Timeline, r: int) -> Iterator[Frames]:
         """The decoded frames, (T, H, W, 3) at a time, with the given ones among them."""
@@ -170,9 +171,9 @@ class Join(Given):
     """What is made lies behind one clip, or in front of one, or between two."""
 
     @property
+    @abstractmethod
     def clips(self) -> tuple[Video | None, Video | None]:
         """What comes before, and what comes after."""
-        raise NotImplementedError
 
     @property
     def context(self) -> int | None:
