@@ -7,7 +7,7 @@ from torch import nn
 
 from manzar.text.config import TextConfig
 
-# Which neighbour each head looks at first, per layer in turn: distance of the key from the query, in bytes.
+# Which neighbour each head looks at first, per layer in turn: distance of the key from the query, in tokens.
 _LOOKS = ((-1, -2, 1, 2), (-3, -4, 1, 3), (-2, -6, 2, 5))
 _PULL = 6.0  # logit of that neighbour; against a hundred others at 0 it gets four fifths of the attention
 
@@ -19,9 +19,10 @@ def init_weights(encoder: nn.Module, config: TextConfig) -> None:
     Each matrix has a standard deviation of fan_in^(−1/2); q alone is smaller by √d_kv, because the logits are not
     divided by it. The last norm has weight one, so an embedding starts with a root mean square of one.
 
-    A byte says nothing by itself, and an encoder whose heads start by averaging the whole prompt has to find out that
-    neighbours make words before it can tell two words apart. So every head starts by looking at one near neighbour,
-    other layers at others: from the first step on, each position holds a random code of the letters around it.
+    A token says little by itself: a byte nothing, a word not what it belongs to. An encoder whose heads start by
+    averaging the whole prompt has to find out that neighbours belong together before it can tell two prompts apart.
+    So every head starts by looking at one near neighbour, other layers at others: from the first step on, each
+    position holds a random code of the tokens around it.
     """
     layer = 0
     for name, parameter in encoder.named_parameters():

@@ -33,6 +33,7 @@ from manzar.generate.generator import TEXT_LENGTH
 from manzar.generate.given import token_sigmas
 from manzar.nouns import LANGUAGES, Clip, DataError, Frames, LatentShape, Request, SettingError, Stride, VideoShape
 from manzar.text import PROMPT_LIMIT, SMALL, TextEncoder, WordTokenizer, misspell
+from manzar.train.alike import learn_captions
 from manzar.train.checkpoint import Position
 from manzar.train.data import Clips, digest, open_splits, randint, random_generator
 from manzar.train.given import draw_given
@@ -95,6 +96,12 @@ class DenoiseRecipe:
         self.prompts = Prompts(parts.text, any(p.requires_grad for p in parts.text.parameters()))
         self.shares = bucket_shares(self.buckets, settings.images)
         self.sizes = batch_sizes(self.buckets, parts.stride, settings.batch)
+
+    def begin(self, log: RunLog) -> None:
+        s = self.settings
+        if isinstance(s, DitSettings) and s.text_steps:
+            learn_captions(self.parts.text, self.clips.rows, self.languages, s.text_steps, s.seed, s.typos,
+                           log.counter("steps of reading captions"))
 
     def is_matrix(self, name: str, p: nn.Parameter) -> bool:
         inner = "blocks." in name or "encoder.block." in name
