@@ -34,10 +34,10 @@ from door import run_script
 from PIL import Image, ImageDraw
 from world_clips import Case, Source, cases, in_batches, made_by, rendered, scenes, through
 
-import manzar.score.judge
+import manzar.score.truth.judge
 from manzar.nouns import LANGUAGES, Frames, UsageError, existing, storage
-from manzar.score.judge import Seen, SeenActor, agrees, agrees_each, bound, judge
 from manzar.score.tally import Tally, spread
+from manzar.score.truth.judge import Seen, SeenActor, agrees, agrees_each, bound, judge
 from manzar.world import Scene
 
 ATTRIBUTES = ("colour", "shape", "motion", "direction", "background", "actors",
@@ -45,6 +45,7 @@ ATTRIBUTES = ("colour", "shape", "motion", "direction", "background", "actors",
               "look", "special", "binding", "swapped")  # fmt: skip
 GROUPS = ("all", "one actor", "two actors", "plain")  # plain: one actor, flat look, still camera
 UNTRAINED = (400_000, 4_000_000_000)  # scenes of the seeds between the two may have been trained on
+JUDGE = ("backdrop", "camera", "judge", "look", "segment", "silhouette", "tracks")  # files that verdicts depend on
 ALL = "all"
 
 
@@ -300,8 +301,8 @@ def opened(given: argparse.Namespace) -> tuple[Source, dict[str, object]]:
         settings |= {"vae": given.vae.name, "weights": digest(given.vae.rglob("*.safetensors"))}
     else:
         source = rendered
-    score = Path(manzar.score.judge.__file__).parent
-    return source, settings | {"judge": digest(score.glob("*.py"))}
+    folder = Path(manzar.score.truth.judge.__file__).parent
+    return source, settings | {"judge": digest(folder / f"{name}.py" for name in JUDGE)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,7 +17,8 @@ from manzar.generate.fitting import to_frames
 from manzar.generate.folder import load_vae
 from manzar.generate.generator import TEXT_LENGTH, initial_noise
 from manzar.nouns import Request, VideoShape
-from manzar.world import PHRASINGS, Scene, WorldConfig, caption, render, sample_scene
+from manzar.world import PHRASINGS, Scene, caption, render
+from manzar.world.suite import suite_scenes
 
 if TYPE_CHECKING:
     from manzar.generate.generator import Generator
@@ -48,9 +49,8 @@ Source = Callable[[Sequence[Case]], "list[Frames]"]  # a batch of cases → thei
 
 
 def scenes(n: int, seed: int, held_out: str) -> list[Scene]:
-    """`n` scenes from consecutive seeds, one actor and two actors in turn, all else as the world draws it."""
-    configs = [WorldConfig(actors=(count, count), held_out=held_out) for count in (1, 2)]  # type: ignore[arg-type]
-    return [sample_scene(seed + index, configs[index % 2]) for index in range(n)]
+    """The scenes of the world's suite, or others drawn like them."""
+    return suite_scenes(n, seed, held_out)  # type: ignore[arg-type]
 
 
 def cases(asked: Sequence[Scene], seed: int, languages: Sequence[str]) -> list[Case]:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from manzar.nouns import UsageError, VideoShape
-from manzar.score.judge import COLOURS, Seen, SeenActor, agrees, agrees_each, bound, judge
-from manzar.score.silhouette import OUTLINES
+from manzar.score.truth.judge import COLOURS, Seen, SeenActor, agrees, agrees_each, bound, judge
+from manzar.score.truth.silhouette import OUTLINES
 from manzar.world import CAMERAS, LOOKS, SHAPES, Scene, WorldConfig, render, sample_scene
 from manzar.world import COLOURS as WORLD_COLOURS
 

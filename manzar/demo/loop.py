@@ -20,8 +20,8 @@ from manzar.demo.story import Say, Shot, Story, Wish
 from manzar.generate import PRETRAINED, Generator, load
 from manzar.media import read, write
 from manzar.nouns import LANGUAGES, Clip, DataError, Frames, Request, UsageError, Video, VideoShape, existing
-from manzar.score.judge import agrees, judge
-from manzar.score.segment import Array, to_lab
+from manzar.score.truth.judge import agrees, judge
+from manzar.score.truth.segment import Array, to_lab
 from manzar.train import Budget, Outcome, train_run
 from manzar.train.log import read_log
 from manzar.weights import write_text

@@ -4,6 +4,7 @@ from manzar.media.decode import Probe, frames, picture, probe, read
 from manzar.media.encode import write, write_stream
 from manzar.media.kinds import SUFFIXES, is_image_folder
 from manzar.media.pictures import jpeg, strip, thumbnail
+from manzar.media.stored import stored
 
 __all__ = [
     "SUFFIXES",
@@ -14,6 +15,7 @@ __all__ = [
     "picture",
     "probe",
     "read",
+    "stored",
     "strip",
     "thumbnail",
     "write",

@@ -8,13 +8,14 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from manzar.score.segment import Array, Layers, Region, distance
-from manzar.score.tracks import Track
+from manzar.score.truth.segment import Array, Layers, Region, distance
+from manzar.score.truth.tracks import Track
 
 COLOURLESS = 16.0  # Lab chroma that all but a hundredth of a clip without hue stays under, codec or VAE included
 BLOCKY = 0.35  # of all change between neighbouring pixels, how much more than chance must lie at the rims of blocks
-LINE = 8.0  # L by which a drawn line is darker, or lighter, than both what it surrounds and what is behind
-DRAWN = 0.64  # share of a silhouette's rim that must have such a line
+LEAST_BLOCK = 3  # pixels; files of video have blocks of two of their own, of hue
+LINE = 12.0  # L by which a drawn line is darker, or lighter, than both what it surrounds and what is behind
+DRAWN = 0.5  # share of a silhouette's rim that must have such a line
 CLEAR_PIXELS = 30  # area of a region below which its rim cannot be told from the rest
 
 
@@ -27,14 +28,15 @@ def hueless(lab: Array) -> bool:
 def blocks_of(lab: Array) -> int:
     """Side in pixels of the square blocks that a clip (T, H, W, 3) in Lab is made of; 1 if of none.
 
-    Of all the change between neighbouring pixels, most must lie at the rims of blocks.
+    Of all the change in lightness between neighbouring pixels, most must lie at the rims of blocks; hue is no witness,
+    for files of video hold it at half the resolution.
     """
-    sample = lab[:: max(1, len(lab) // 4)]
+    sample = lab[:: max(1, len(lab) // 4), ..., :1]
     across = distance(sample[:, :, 1:], sample[:, :, :-1]).sum(axis=(0, 1))  # (W - 1,), all the change at each column
     down = distance(sample[:, 1:], sample[:, :-1]).sum(axis=(0, 2))  # (H - 1,)
     if min(across.sum(), down.sum()) <= 0:
         return 1
-    blocks = range(2, max(3, min(lab.shape[1:3]) // 12))
+    blocks = range(LEAST_BLOCK, max(LEAST_BLOCK + 1, min(lab.shape[1:3]) // 12))
     excess = [min(_excess(across, block), _excess(down, block)) for block in blocks]
     best = int(np.argmax(excess))
     return blocks[best] if excess[best] > BLOCKY else 1

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from manzar.nouns import Box, UsageError
-from manzar.score.backdrop import background_of
-from manzar.score.camera import Camera, at_rest, camera_of
-from manzar.score.look import blocks_of, hueless, line_of, unblocked
-from manzar.score.segment import Array, Region, distance, row_colours, separate, to_lab
-from manzar.score.silhouette import shape_of
-from manzar.score.tracks import DIRECTIONS, Track, course, follow
+from manzar.score.truth.backdrop import background_of
+from manzar.score.truth.camera import Camera, at_rest, camera_of
+from manzar.score.truth.look import blocks_of, hueless, line_of, unblocked
+from manzar.score.truth.segment import Array, Layers, Region, distance, row_colours, separate, to_lab
+from manzar.score.truth.silhouette import shape_of
+from manzar.score.truth.tracks import DIRECTIONS, Track, course, follow
 
 if TYPE_CHECKING:
     from manzar.nouns import Frames
@@ -73,6 +73,21 @@ class Seen:
     look: str | None
 
 
+@dataclass(frozen=True)
+class Examined:
+    """A clip taken apart, for whoever measures more than what is seen.
+
+    block: side of the blocks that the picture is made of, in pixels; 1 if of none.
+    layers: the clip as a camera at rest would have filmed it; tracks: those of the actors in `seen`, in their order.
+    """
+
+    seen: Seen
+    block: int
+    camera: Camera
+    layers: Layers
+    tracks: tuple[Track, ...]
+
+
 def judge(frames: Frames) -> Seen:
     """Look at a clip.
 
@@ -81,6 +96,11 @@ def judge(frames: Frames) -> Seen:
     Raises:
         UsageError: frames of another type or layout, or smaller than 16 pixels a side.
     """
+    return examine(frames).seen
+
+
+def examine(frames: Frames) -> Examined:
+    """Look at a clip and keep what the verdict rests on. Frames and errors as with `judge`."""
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or min(frames.shape[1:3]) < 16:
         raise UsageError(
             f"judge: frames are {frames.dtype} {frames.shape}; uint8 (T, H, W, 3) of at least 16x16 is needed"
@@ -93,7 +113,7 @@ def judge(frames: Frames) -> Seen:
     layers = separate(*at_rest(lab, camera))
     tracks = _actors(follow(layers))
     outlined = line_of(layers, tracks) is not None
-    return Seen(
+    seen = Seen(
         actors=tuple(
             _describe(track, camera, frames.shape[1:3], line_of(layers, [track], least=0) if outlined else None)
             for track in tracks
@@ -102,6 +122,7 @@ def judge(frames: Frames) -> Seen:
         camera=camera.name,
         look="monochrome" if hueless(lab) else "pixelated" if block > 1 else "outline" if outlined else "flat",
     )
+    return Examined(seen, block, camera, layers, tuple(tracks))
 
 
 def _actors(tracks: list[Track]) -> list[Track]:

@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from manzar.score.segment import Layers, Region, distance, parted, regions
+from manzar.score.truth.segment import Layers, Region, distance, parted, regions
 
 DIRECTIONS = ("right", "down-right", "down", "down-left", "left", "up-left", "up", "up-right")  # 45° apart, y down
 TRAVEL = 0.10  # net way below which an actor is taken to keep its place
@@ -21,6 +21,8 @@ TURN = np.radians(20)  # rotation over the clip that counts as spinning
 WOBBLE, CLEAR_TURN = 0.22, np.radians(60)  # a turning figure's centre sways: not travel if it stays this close
 KNOWN = 3  # frames on which an actor must have been seen apart to be looked for in a region with another
 LOST = 3  # frames after which a track is no longer looked for inside another's region
+HIDDEN = 6  # frames that an actor may be out of sight behind another and go on as itself
+SAME, SAME_SIZE = 12.0, 0.4  # ΔE and |log area ratio| within which it is then taken for itself
 UNLIKE = 25.0  # ΔE above which two actors that have met can be told apart by colour
 HARMONICS = np.arange(1, 7)
 
@@ -62,11 +64,30 @@ def follow(layers: Layers, most: int = 8) -> list[Track]:
                 joined.add(j)
         open_tracks += [[region] for j, region in enumerate(here) if j not in joined]
     tracks = []
-    for members in open_tracks:
+    for members in _mended(open_tracks, min(height, width)):
         if len(members) >= max(1, 0.3 * frames):
             by_frame = {region.frame: region for region in members}
             tracks.append(Track(tuple(by_frame.get(frame) for frame in range(frames))))
     return sorted(tracks, key=lambda track: -track.area * len(track.found))
+
+
+def _mended(pieces: list[list[Region]], side: int) -> list[list[Region]]:
+    """Tracks that end where another of the same colour and size soon goes on are one: the actor was hidden between."""
+    whole: list[list[Region]] = []
+    for piece in sorted(pieces, key=lambda members: members[0].frame):
+        before = [
+            track
+            for track in whole
+            if 0 < piece[0].frame - track[-1].frame <= HIDDEN
+            and len(track) >= KNOWN
+            and distance(track[-KNOWN].colour, piece[-1].colour) < SAME  # its ends may show something of the other
+            and abs(np.log(track[-KNOWN].area / piece[-1].area)) < SAME_SIZE
+        ]
+        if before:
+            min(before, key=lambda track: _cost(track, piece[0], side)).extend(piece)
+        else:
+            whole.append(list(piece))
+    return whole
 
 
 def _expected(track: list[Region], frame: int) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from manzar.score.segment import STARRY, Array, distance, stars
+from manzar.score.truth.segment import STARRY, Array, distance, stars
 
 SMOOTH = ("plain", "gradient")  # the ones without texture
 HUELESS = 7.0  # Lab chroma that no row of a background without hue exceeds

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from manzar.score.segment import Array, Region
+from manzar.score.truth.segment import Array, Region
 
 GRID = 40  # pixels per side of a normalised silhouette
 BLUR = 0.8  # grid pixels by which silhouettes are softened, so that a rim one pixel off still overlaps

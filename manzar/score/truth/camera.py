@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from manzar.score.backdrop import SMOOTH, background_of
-from manzar.score.segment import CLOUD, SMALLEST, Array, Mask, distance
+from manzar.score.truth.backdrop import SMOOTH, background_of
+from manzar.score.truth.segment import CLOUD, SMALLEST, Array, Mask, distance
 
 PANS = np.arange(0.08, 0.41, 0.04)  # way over the clip, in widths
 ZOOMS = np.arange(1.16, 1.85, 0.12)  # ratio of the two ends
