@@ -60,8 +60,9 @@ def peak_memory_bytes() -> int:
     return torch.accelerator.max_memory_allocated(device)
 
 
-def describe() -> str:
-    """One line for people: the chip, its memory or threads, and the precision."""
+def describe(precision: Precision | None = None) -> str:
+    """One line for people: the chip, its threads if it is a CPU, and the precision, `pick_precision`'s if none is
+    named."""
     device = pick_device()
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
@@ -69,4 +70,4 @@ def describe() -> str:
         name = f"CPU, {torch.get_num_threads()} threads"
     else:
         name = device.type
-    return f"{name}, {pick_precision()}"
+    return f"{name}, {precision or pick_precision()}"

@@ -19,7 +19,7 @@ from manzar.score.bench import Bench
 from manzar.score.dimension import Unscored
 from manzar.score.film import Asked, Film, open_film
 from manzar.score.truth import IDEAS, TRUTH
-from manzar.score.truth.asking import handy, smooth_hue
+from manzar.score.truth.asking import handy
 from manzar.score.truth.prompt import stands
 from manzar.world import HELD_OUT, Scene, WorldConfig, render, sample_scene
 from manzar.world.suite import asked, suite_scenes, world_suite
@@ -265,17 +265,6 @@ def test_blocks_are_seen_through_a_file(tmp_path):
     for k, frames in enumerate(render(scenes, SHAPE).numpy()):  # files hold hue at half the resolution
         through = open_film(write(Video(frames, 8.0), tmp_path / f"{k}.mp4"), film(frames, asked(scenes[k])).asked)
         assert score("truth_look", through) == 1.0
-
-
-def test_hue_held_once_for_four_pixels_is_smoothed_and_other_hue_is_not():
-    frames = next(frames for scene, frames in cases() if scene.background in ("plain", "gradient"))
-    assert smooth_hue(frames) is frames
-    parts = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2YCrCb) for frame in frames])
-    fours = parts[..., 1:].reshape(len(parts), 32, 2, 32, 2, 2).mean(axis=(2, 4)).round().astype(np.uint8)
-    parts[..., 1:] = fours.repeat(2, axis=1).repeat(2, axis=2)
-    doubled = np.stack([cv2.cvtColor(part, cv2.COLOR_YCrCb2RGB) for part in parts])
-    off = [np.abs(clip.astype(float) - frames).mean() for clip in (smooth_hue(doubled), doubled)]
-    assert off[0] < off[1]
 
 
 # ---- the calibration -------------------------------------------------------------------------------------------------

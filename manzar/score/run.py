@@ -82,7 +82,7 @@ def score_videos(
         rows, official_totals(planned, rows), films, planned.idle, notes_of(planned, rows, films), lacking,
         receipt(prompt_set=planned.prompt_set, folder=Path(videos[0]), infos=[film.info for film in films],
                 reference=[film.info for film in references], weights=here.values(), sightings=books,
-                device=describe(), workers=workers, seconds=time.monotonic() - started,
+                device=describe("fp32"), workers=workers, seconds=time.monotonic() - started,
                 seconds_by_dimension=_seconds(measured)))
     for note in report.notes:
         say(note)

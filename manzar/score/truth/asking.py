@@ -30,7 +30,6 @@ from manzar.score.truth.tracks import DIRECTIONS
 RELATIONS = ("left", "right", "above", "below")
 SIDE = 96  # pixels; larger films are made smaller by a whole factor, to no less than this on the shorter side
 SMALLEST_SIDE = 16
-DOUBLED = 0.5  # change of hue within pairs of pixels, by that between them, below which a file holds it once for both
 MOST_ACTORS = 6  # asked for: every way of pairing them with those seen is tried
 
 
@@ -81,31 +80,11 @@ def examined(film: Film, bench: Bench) -> Examined:
     return bench.once("truth", lambda: examine(handy(film.frames)))
 
 
-def smooth_hue(frames: Frames) -> Frames:
-    """uint8 (T, H, W, 3) as a player shows it: hue that a file holds once for four pixels runs smoothly from one to the
-    next, instead of in steps that would be taken for lines and blocks. Other frames are given back as they are.
-    """
-    height, width = frames.shape[1] // 2 * 2, frames.shape[2] // 2 * 2
-    sample = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2YCrCb) for frame in frames[:: max(1, len(frames) // 4)]])
-    hue = sample[:, :height, :width, 1:].astype(np.float32)
-    for axis in (1, 2):
-        change = np.abs(np.diff(hue, axis=axis)).sum(axis=tuple({0, 1, 2, 3} - {axis}))
-        if change[0::2].sum() > DOUBLED * change[1::2].sum():
-            return frames
-    smooth = []
-    for frame in frames:
-        parts = cv2.cvtColor(frame, cv2.COLOR_RGB2YCrCb)
-        few = cv2.resize(parts[:height, :width, 1:], (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-        parts[:height, :width, 1:] = cv2.resize(few, (width, height), interpolation=cv2.INTER_LINEAR)
-        smooth.append(cv2.cvtColor(parts, cv2.COLOR_YCrCb2RGB))
-    return np.stack(smooth)
-
-
 def handy(frames: Frames) -> Frames:
     """uint8 (T, H, W, 3), as small as the judge can do with: what it measures is in shares of the frame."""
     factor = min(frames.shape[1:3]) // SIDE
     if factor < 2:
-        return smooth_hue(frames)
+        return frames
     size = (frames.shape[2] // factor, frames.shape[1] // factor)
     return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])
 

@@ -28,8 +28,8 @@ def hueless(lab: Array) -> bool:
 def blocks_of(lab: Array) -> int:
     """Side in pixels of the square blocks that a clip (T, H, W, 3) in Lab is made of; 1 if of none.
 
-    Of all the change in lightness between neighbouring pixels, most must lie at the rims of blocks; hue is no witness,
-    for files of video hold it at half the resolution.
+    Of all the change in lightness between neighbouring pixels, most must lie at the rims of blocks. Hue is no witness:
+    files of video hold it at half the resolution.
     """
     sample = lab[:: max(1, len(lab) // 4), ..., :1]
     across = distance(sample[:, :, 1:], sample[:, :, :-1]).sum(axis=(0, 1))  # (W - 1,), all the change at each column
