@@ -49,7 +49,7 @@ from manzar.world import WorldConfig, clips
 
 TINY_VAE = ["batch=2", "size=32", "crop=16", "crop_frames=5", "base=16", "channels=4", "validations=2"]
 TINY_DIT = ["batch=4", "size=32", "frames=9", "layers=1", "heads=2", "head_width=16", "text_layers=1", "text_width=64",
-            "validations=2", "sample_steps=2", "text_steps=2"]
+            "validations=2", "sample_steps=2"]
 
 
 @pytest.fixture(scope="module")

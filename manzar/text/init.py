@@ -16,8 +16,9 @@ _PULL = 6.0  # logit of that neighbour; against a hundred others at 0 it gets fo
 def init_weights(encoder: nn.Module, config: TextConfig) -> None:
     """Normal weights that keep every activation at order one, from torch's global generator.
 
-    Each matrix has a standard deviation of fan_in^(−1/2); q alone is smaller by √d_kv, because the logits are not
-    divided by it. The last norm has weight one, so an embedding starts with a root mean square of one.
+    Each matrix has a standard deviation of fan_in^(−1/2). q is smaller by √d_kv, because the logits are not divided by
+    it; the last of each branch by the root of the number of branches, so that all of them together add no more to a
+    word than it brings along. The last norm has weight one, so an embedding starts with a root mean square of one.
 
     A token says little by itself: a byte nothing, a word not what it belongs to. An encoder whose heads start by
     averaging the whole prompt has to find out that neighbours belong together before it can tell two prompts apart.
@@ -38,6 +39,8 @@ def init_weights(encoder: nn.Module, config: TextConfig) -> None:
             parameter.normal_(std=1.0)
         elif name.endswith(".q.weight"):
             parameter.normal_(std=(parameter.shape[1] * config.d_kv) ** -0.5)
+        elif name.endswith((".o.weight", ".wo.weight")):
+            parameter.normal_(std=(parameter.shape[1] * 2 * config.num_layers) ** -0.5)
         else:
             parameter.normal_(std=parameter.shape[1] ** -0.5)
 

@@ -32,8 +32,7 @@ from manzar.generate.folder import load_vae
 from manzar.generate.generator import TEXT_LENGTH
 from manzar.generate.given import token_sigmas
 from manzar.nouns import LANGUAGES, Clip, DataError, Frames, LatentShape, Request, SettingError, Stride, VideoShape
-from manzar.text import PROMPT_LIMIT, SMALL, TextEncoder, WordTokenizer, misspell
-from manzar.train.alike import learn_captions
+from manzar.text import PROMPT_LIMIT, SMALL, TextEncoder, WordTokenizer, misspell, word_vectors
 from manzar.train.checkpoint import Position
 from manzar.train.data import Clips, digest, open_splits, randint, random_generator
 from manzar.train.given import draw_given
@@ -96,12 +95,6 @@ class DenoiseRecipe:
         self.prompts = Prompts(parts.text, any(p.requires_grad for p in parts.text.parameters()))
         self.shares = bucket_shares(self.buckets, settings.images)
         self.sizes = batch_sizes(self.buckets, parts.stride, settings.batch)
-
-    def begin(self, log: RunLog) -> None:
-        s = self.settings
-        if isinstance(s, DitSettings) and s.text_steps:
-            learn_captions(self.parts.text, self.clips.rows, self.languages, s.text_steps, s.seed, s.typos,
-                           log.counter("steps of reading captions"))
 
     def is_matrix(self, name: str, p: nn.Parameter) -> bool:
         inner = "blocks." in name or "encoder.block." in name
@@ -328,11 +321,15 @@ def dit_recipe(data: Path, settings: DitSettings, source: Path, log: RunLog) -> 
 def new_text_encoder(s: DitSettings, clips: Clips) -> TextEncoder:
     """An encoder for the words of the captions that it will learn from."""
     languages = pick_languages(s.languages, clips)
-    tokenizer = WordTokenizer.from_captions(
-        row.captions[code] for row in clips.rows for code in languages if row.captions.get(code))
+    told = [[row.captions[code] for code in languages if row.captions.get(code)] for row in clips.rows]
+    tokenizer = WordTokenizer.from_captions(text for captions in told for text in captions)
     config = replace(SMALL, vocab_size=tokenizer.vocab_size, d_model=s.text_width, d_ff=2 * s.text_width,
                      num_layers=s.text_layers, num_heads=max(1, s.text_width // SMALL.d_kv))
-    return TextEncoder(config, tokenizer)
+    encoder = TextEncoder(config, tokenizer)
+    vectors, known = word_vectors(tokenizer, told, s.text_width)
+    with torch.no_grad():
+        encoder.shared.weight[known] = vectors[known]
+    return encoder
 
 
 def tune_recipe(data: Path, settings: TuneSettings, source: Path, log: RunLog) -> DenoiseRecipe:

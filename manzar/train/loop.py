@@ -61,9 +61,6 @@ class Recipe(Protocol):
     @property
     def settings(self) -> Settings: ...
 
-    def begin(self, log: RunLog) -> None:
-        """What a new run does once, before its first step; a resumed one has it in its checkpoint."""
-
     def is_matrix(self, name: str, p: nn.Parameter) -> bool:
         """True for the hidden matrices, which Muon moves."""
 
@@ -130,8 +127,6 @@ def train(recipe: Recipe, run: Path, budget: Budget, *, resume: bool, log: RunLo
     Raises TrainingError at a non-finite loss or gradient, naming the step, the clips and the last good checkpoint.
     """
     s = recipe.settings
-    if not resume:
-        recipe.begin(log)
     optimiser = Optimiser(recipe.trained, recipe.is_matrix,
                           muon_lr=s.muon_lr, adam_lr=s.adam_lr, weight_decay=s.weight_decay, rate=recipe.rate)
     ema = Ema(recipe.trained, s.ema)

@@ -83,7 +83,6 @@ class DitSettings(LatentSettings):
     ffn: int = Field(4, ge=1, description="feed-forward width over model width")
     text_layers: int = Field(3, ge=1)
     text_width: int = Field(256, ge=16)
-    text_steps: int = Field(150, ge=0, description="steps in which the text encoder first learns from captions alone")
     prediction: Literal["velocity", "sample"] = Field("velocity", description="what the network predicts: v or x_0")
     sample_shift: float = Field(3.0, gt=0, description="σ shift of the sampling schedule")
 

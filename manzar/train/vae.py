@@ -15,7 +15,6 @@ from manzar.generate.folder import load_vae, save_vae
 from manzar.nouns import Frames, SettingError, Stride
 from manzar.train.checkpoint import Position
 from manzar.train.data import Clips, digest, open_splits, randint, to_tensor, window
-from manzar.train.log import RunLog
 from manzar.train.loop import StepLoss
 from manzar.train.settings import VaeSettings
 from manzar.vae import VAEConfig, VideoVAE, grow, psnr, ssim, vae_loss
@@ -73,9 +72,6 @@ class VaeRecipe:
         if settings.crop > shortest:
             raise SettingError(f"--set crop={settings.crop} is more than the short side of {shortest} that clips have "
                                f"here; take a smaller crop or a larger size")
-
-    def begin(self, log: RunLog) -> None:
-        """Nothing: the first step is the first."""
 
     def is_matrix(self, name: str, p: nn.Parameter) -> bool:
         # kernels between hidden channels; the pixel and latent ends are as thin as a dozen channels and stay with AdamW
