@@ -22,7 +22,7 @@ case $kind in
 cpu)
   vae_minutes=${VAE_MINUTES:-60}
   grow_minutes=${GROW_MINUTES:-50} decoder_minutes=${DECODER_MINUTES:-40} dit_minutes=${DIT_MINUTES:-240}
-  vae="crop=48 crop_frames=17 batch=4 ema=0.995" dit="layers=6 batch=32 cooldown=0.3 text_rate=0.5"
+  vae="crop=48 crop_frames=17 batch=4 ema=0.995" dit="layers=6 batch=32 cooldown=0.3"
   ;;
 gpu)
   vae_minutes=${VAE_MINUTES:-5}
