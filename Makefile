@@ -9,7 +9,7 @@ install: $(VENV)/.stamp
 
 $(VENV)/.stamp: pyproject.toml constraints.txt
 	$(PY) -m venv $(VENV)
-	$(RUN) -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,hf,data]'
+	$(RUN) -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,hf,data,provenance]'
 	touch $@
 
 # make demo FOOTAGE=folder tunes on your own footage
