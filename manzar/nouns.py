@@ -233,6 +233,7 @@ class SamplingState:
     first: which latent frame of the whole stands first here.
     before, after: how many latent frames of the whole are given in front of and behind what is made.
     opening: (B, c, t', h, w) the first few latent frames of the whole, once they are made.
+    boxes: (t, N, 9) where objects are to be, as `boxes.control` reads it; None is nowhere in particular.
     """
 
     latents: torch.Tensor
@@ -247,6 +248,7 @@ class SamplingState:
     before: int = 0
     after: int = 0
     opening: torch.Tensor | None = None
+    boxes: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         assert 0 < self.sigma_start <= 1, f"sigma_start is {self.sigma_start}; it lies in (0, 1]"
@@ -280,6 +282,8 @@ class Request:
     that the model can make. None: the model's own length, or what its window leaves beside the given frames.
     height, width: None takes the proportions of what is given at the area of the model's own size, or that size.
     fps: None takes the model's own; given clips are resampled to it.
+    guidance: how far the prompt is set off against the negative one; 1 is none. box_guidance: the same for boxes
+    against none, at a third pass through the model each step; None sets both off together, at no cost.
     """
 
     prompt: str
@@ -292,6 +296,7 @@ class Request:
     negative_prompt: str = ""
     seed: int = 0
     count: int = 1
+    box_guidance: float | None = None
     conditions: Sequence[Condition] = ()
 
 

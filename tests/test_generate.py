@@ -134,7 +134,7 @@ def test_prompt_and_negative_prompt_matter(parts: ModelParts) -> None:
 def test_guidance_of_one_skips_the_unconditional_pass(parts: ModelParts, monkeypatch: pytest.MonkeyPatch) -> None:
     rows: list[int] = []
     forward = parts.dit.forward
-    monkeypatch.setattr(parts.dit, "forward", lambda x, *rest: rows.append(len(x)) or forward(x, *rest))
+    monkeypatch.setattr(parts.dit, "forward", lambda x, *rest, **more: rows.append(len(x)) or forward(x, *rest, **more))
     model = Generator(parts, precision="fp32")
     unguided = latents_of(model, replace(SMALL, guidance=1.0))
     latents_of(model, SMALL)
@@ -212,7 +212,7 @@ def test_a_given_first_frame_comes_back_exactly(kind: Any) -> None:
 def test_given_tokens_are_shown_clean_at_time_zero(parts: ModelParts, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[Tensor, Tensor]] = []
     forward = parts.dit.forward
-    monkeypatch.setattr(parts.dit, "forward", lambda x, t, text: seen.append((x, t)) or forward(x, t, text))
+    monkeypatch.setattr(parts.dit, "forward", lambda x, t, text, control: seen.append((x, t)) or forward(x, t, text))
     model = Generator(parts, precision="fp32")
     latents_of(model, replace(SMALL, conditions=(FirstFrame(Video(picture()[None].repeat(3, 0), 8.0)),)))
     clean = model.encode(to_pixels(picture()[None]))

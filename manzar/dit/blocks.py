@@ -5,6 +5,8 @@ x ─ norm ─ modulate ─ self-attention ─ gate ─ + ─ norm ─ cross-att
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -141,11 +143,17 @@ class Block(nn.Module):
         time: Tensor,
         token: Tensor | None,
         turn: Tensor,
+        control: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
-        """x (B, n, dim) -> (B, n, dim); `keys` is the embedded prompt (B, L, dim) or what `attn2.keys` made of it."""
+        """x (B, n, dim) -> (B, n, dim); `keys` is the embedded prompt (B, L, dim) or what `attn2.keys` made of it.
+
+        control: what a module beside the transformer makes of the stream after self-attention.
+        """
         shift_1, scale_1, gate_1, shift_3, scale_3, gate_3 = self.modulation(time, token)
         y = self.attn1(modulate(x, shift_1, scale_1, self.eps), turn)  # (B, n, dim)
         x = gate(x, y, gate_1)  # (B, n, dim)
+        if control is not None:
+            x = control(x)  # (B, n, dim)
 
         if isinstance(keys, Tensor):
             keys = self.attn2.keys(keys)

@@ -9,7 +9,7 @@ Weight-compatible with diffusers' `WanTransformer3DModel` (Wan, arXiv 2503.20314
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -225,6 +225,7 @@ class DiT(nn.Module):
         text: Tensor | TextKeys,
         text_lengths: Tensor | None = None,
         padded_length: int = 512,
+        control: Sequence[Callable[[Tensor], Tensor]] | None = None,
     ) -> Tensor:
         """Prediction for every latent position.
 
@@ -232,6 +233,7 @@ class DiT(nn.Module):
         timestep: 1000 σ, (B,) or one per token (B, n) in the order t, h, w of the patched grid.
         text: (B, L, text_dim), or what `read_text` made of it.
         text_lengths: (B,) how many rows of `text` are real; see `read_text`.
+        control: for every block, what is to become of its stream (B, n, dim) after self-attention.
         Returns (B, out_channels, t, h, w). Raises ShapeError for a grid that the patch does not divide.
         """
         grid = self._grid(latents)
@@ -253,11 +255,12 @@ class DiT(nn.Module):
             embedded, bias = self._embed_text(text, text_lengths, padded_length)  # (B, L, dim)
             keys = [embedded] * len(self.blocks)
 
-        for block, block_keys in zip(self.blocks, keys, strict=True):
+        hooks: Sequence[Callable[[Tensor], Tensor] | None] = control or [None] * len(self.blocks)
+        for block, block_keys, hook in zip(self.blocks, keys, hooks, strict=True):
             if self.checkpointing and torch.is_grad_enabled():
-                x = checkpoint(block, x, block_keys, bias, time, token, turn, use_reentrant=False)
+                x = checkpoint(block, x, block_keys, bias, time, token, turn, hook, use_reentrant=False)
             else:
-                x = block(x, block_keys, bias, time, token, turn)  # (B, n, dim)
+                x = block(x, block_keys, bias, time, token, turn, hook)  # (B, n, dim)
 
         table = self.scale_shift_table + embedding[:, None]  # (U, 2, dim)
         shift, scale = table.chunk(2, dim=1) if token is None else (F.embedding(token, r) for r in table.unbind(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from manzar.generate.boxes import Boxes
 from manzar.generate.conditions import Connect, Extend, FirstFrame, Keyframes, Loop
 from manzar.generate.edit import Edit
 from manzar.generate.folder import PRETRAINED, ModelParts, load_parts, save_parts
@@ -9,6 +10,7 @@ from manzar.generate.generator import Generator, initial_noise, load
 
 __all__ = [
     "PRETRAINED",
+    "Boxes",
     "Connect",
     "Edit",
     "Extend",

@@ -19,8 +19,10 @@ import torch
 from torch import Tensor
 
 from manzar import weights
+from manzar.boxes.control import BoxControl
 from manzar.dit import DiT, DiTConfig
 from manzar.flow import Schedule
+from manzar.generate.boxes import control_folder, load_control
 from manzar.nouns import ModelError, Stride, UsageError, existing
 from manzar.text import TextEncoder
 from manzar.vae import VAEConfig, VideoVAE
@@ -50,6 +52,7 @@ class ModelParts:
     text: TextEncoder
     schedule: Schedule
     info: dict[str, Any] = field(default_factory=dict)
+    control: BoxControl | None = None  # draws objects into boxes; lies beside the stock parts, not among them
 
     @property
     def defaults(self) -> dict[str, float]:
@@ -70,6 +73,8 @@ class ModelParts:
     def to(self, device: torch.device) -> ModelParts:
         for module in self.modules.values():
             module.to(device)
+        if self.control is not None:
+            self.control.to(device)
         return self
 
 
@@ -100,7 +105,8 @@ def load_parts(folder: str | Path) -> ModelParts:
             f"but the transformer reads {dit.config.text_dim}; the two belong to different models"
         )
     schedule = build(folder / "scheduler/scheduler_config.json", Schedule.from_json)
-    parts = ModelParts(dit, vae, text, schedule, read_info(folder))
+    control = load_control(folder, dit) if control_folder(folder) else None
+    parts = ModelParts(dit, vae, text, schedule, read_info(folder), control)
     for module in parts.modules.values():
         module.eval()
     return parts

@@ -16,9 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from manzar.boxes.control import Hook, without_boxes
 from manzar.device import Precision, autocast, pick_device, pick_precision
 from manzar.dit import DiT
-from manzar.flow import guide, integrate
+from manzar.flow import guide, integrate, x_0_from_velocity
+from manzar.flow.solvers import Predict
+from manzar.generate.boxes import load_control
 from manzar.generate.conditions import Given
 from manzar.generate.fitting import to_frames
 from manzar.generate.folder import PRETRAINED, ModelParts, load_parts
@@ -34,12 +37,22 @@ if TYPE_CHECKING:
 TEXT_LENGTH = 512  # the stock pipeline pads every prompt to this many tokens, and models are trained so
 ACTIVATIONS_SHARE = 0.25  # how much of the memory one forward pass of the DiT may fill
 
+PREVIEWS = 8  # pictures shown of a window on its way
+
 Text = tuple[Tensor, Tensor]  # embeddings (R, L, d) with the prompt, then without it under guidance; lengths (R,)
+Preview = Callable[["Frames", int], None]  # a frame (H, W, 3) of what the video looks like after so many steps
 
 
-def load(folder: str | Path = PRETRAINED, precision: Precision | None = None) -> Generator:
-    """Open a model folder, the one that ships if none is named, on the device at hand. Raises as `load_parts` does."""
-    return Generator(load_parts(folder).to(pick_device()), precision)
+def load(folder: str | Path = PRETRAINED, precision: Precision | None = None, *,
+         control: str | Path | None = None) -> Generator:
+    """Open a model folder, the one that ships if none is named, on the device at hand.
+
+    control: a folder with box control other than the model's own. Raises as `load_parts` and `load_control` do.
+    """
+    parts = load_parts(folder)
+    if control is not None:
+        parts.control = load_control(Path(control), parts.dit)
+    return Generator(parts.to(pick_device()), precision)
 
 
 def initial_noise(request: Request, latent_shape: LatentShape, channels: int) -> Tensor:
@@ -79,15 +92,17 @@ class Generator:
         assert request.fps is not None
         return [Video(np.concatenate([*self._finish(request, iter(sample))]), request.fps) for sample in samples]
 
-    def stream(self, request: Request, on_step: Progress | None = None) -> Iterator[Frames]:
+    def stream(self, request: Request, on_step: Progress | None = None,
+               on_preview: Preview | None = None) -> Iterator[Frames]:
         """The same video in pieces, uint8 (T, H, W, 3) each, as they are made; joined they equal `generate`'s.
 
-        For one video: raises UsageError for a count above 1, and otherwise as `generate`.
+        on_preview: called a few times per window with its middle frame as the model takes it to be by then. For one
+        video: raises UsageError for a count above 1, and otherwise as `generate`.
         """
         if request.count != 1:
             raise UsageError(f"a stream is of one video, not of {request.count}; stream each seed by itself")
         request = self.complete(request)
-        return self._finish(request, (sample for (sample,) in self._chunks(request, on_step)))
+        return self._finish(request, (sample for (sample,) in self._chunks(request, on_step, on_preview)))
 
     def complete(self, request: Request) -> Request:
         """The request with nothing left open, its conditions fitted to it. Raises UsageError for absurd ones."""
@@ -121,21 +136,22 @@ class Generator:
                 chunks = condition.finish(chunks, timeline, self.parts.stride.time)
         return chunks
 
-    def _chunks(self, request: Request, on_step: Progress | None) -> Iterator[list[Frames]]:
+    def _chunks(self, request: Request, on_step: Progress | None,
+                on_preview: Preview | None = None) -> Iterator[list[Frames]]:
         """What is decoded of each window, for every sample."""
         decoders = [DecoderStream(self.parts.vae) for _ in range(request.count)]
-        for latents in self._latents(request, on_step):
+        for latents in self._latents(request, on_step, on_preview):
             with autocast(self.precision):
                 raw = self.parts.vae.denormalise(latents)
                 pixels = [decoder.push(sample[None])[0] for decoder, sample in zip(decoders, raw, strict=True)]
             yield [to_frames(each) for each in pixels]
 
-    def _latents(self, request: Request, on_step: Progress | None) -> Iterator[Tensor]:
+    def _latents(self, request: Request, on_step: Progress | None, on_preview: Preview | None) -> Iterator[Tensor]:
         """Normalised latents (B, c, t', h, w) of the whole in order, what is given before included."""
-        windows = self._windows(request, on_step)
+        windows = self._windows(request, on_step, on_preview)
         return reversed([*windows]) if self.timeline(request).backward else windows
 
-    def _windows(self, request: Request, on_step: Progress | None) -> Iterator[Tensor]:
+    def _windows(self, request: Request, on_step: Progress | None, on_preview: Preview | None) -> Iterator[Tensor]:
         """The new latents of each window, in the order in which they are made."""
         timeline, shape, noise = self.timeline(request), self.shape(request), sources(request)
         latent, channels = shape.latent(self.parts.vae.stride), self.parts.vae.config.z_dim
@@ -148,7 +164,7 @@ class Generator:
                 self.begin(draw(noise, replace(latent, frames=len(window)), channels), shape), first=window.start,
                 before=timeline.before, after=timeline.after, opening=opening)  # fmt: skip
             state = self.apply([*request.conditions, *carried], state)
-            latents = self.sample(request, state, text, on_step and counted(on_step, index, len(windows)))
+            latents = self.sample(request, state, text, on_step and counted(on_step, index, len(windows)), on_preview)
             known = window.fresh if timeline.backward else window.start
             carried = [Carried(latents[:, :, known - window.start :], known)]
             opening = latents[:, :, : CONTEXT + 1] if window.start == 0 else opening
@@ -170,14 +186,16 @@ class Generator:
         return state
 
     @torch.no_grad()
-    def sample(self, request: Request, state: SamplingState, text: Text, on_step: Progress | None = None) -> Tensor:
+    def sample(self, request: Request, state: SamplingState, text: Text, on_step: Progress | None = None,
+               on_preview: Preview | None = None) -> Tensor:
         """Latents (B, c, t, h, w), fp32, from a state by the solver; given positions are as they were given."""
         assert request.steps is not None, request
         schedule = self.parts.schedule
         total = len(schedule.grid(request.steps, state.sigma_start)) - 1
+        predict = self.predictor(request, text, state.given, state.boxes)
         with autocast(self.precision):
             return integrate(
-                self.predictor(request, text, state.given),
+                predict if on_preview is None else self.shown(predict, state, total, on_preview),
                 project(state, state.latents),
                 schedule,
                 request.steps,
@@ -186,6 +204,22 @@ class Generator:
                 project=lambda x, _: project(state, x),
             )
 
+    def shown(self, predict: Predict, state: SamplingState, total: int, on_preview: Preview) -> Predict:
+        """`predict`, which shows on the way what it takes the first sample's middle frame to be."""
+        calls = 0
+
+        def predict_and_show(x: Tensor, sigma: float) -> Tensor:
+            nonlocal calls
+            output = predict(x, sigma)
+            calls += 1
+            if calls * PREVIEWS // total > (calls - 1) * PREVIEWS // total:
+                x_0 = output if self.parts.schedule.prediction == "sample" else x_0_from_velocity(x, output, sigma)
+                middle = project(state, x_0)[:1, :, x.shape[2] // 2, None]  # (1, c, 1, h, w)
+                on_preview(to_frames(self.decode(middle)[0])[0], calls)
+            return output
+
+        return predict_and_show
+
     @torch.no_grad()
     def embed(self, request: Request) -> Text:
         prompts = [request.prompt, request.negative_prompt] if guided(request) else [request.prompt]
@@ -193,29 +227,56 @@ class Generator:
             embeddings, lengths = self.parts.text.embed(prompts)
         return embeddings.repeat_interleave(request.count, 0), lengths.repeat_interleave(request.count, 0)
 
-    def predictor(self, request: Request, text: Text, given: Tensor) -> Callable[[Tensor, float], Tensor]:
-        """The DiT as a function of x_t (B, c, t, h, w) and σ alone; all else is settled here."""
-        dit, schedule = self.parts.dit, self.parts.schedule
+    def predictor(self, request: Request, text: Text, given: Tensor, boxes: Tensor | None = None) -> Predict:
+        """The DiT as a function of x_t (B, c, t, h, w) and σ alone; all else is settled here.
+
+        The rows of a pass: all samples with the prompt, then all without it under guidance, then, where boxes have a
+        guidance of their own, all with the prompt and without boxes. boxes: (t, N, 9).
+        """
+        dit, schedule, count = self.parts.dit, self.parts.schedule, request.count
         embeddings, lengths = text
+        apart = boxes is not None and request.box_guidance is not None
+        if apart:
+            embeddings, lengths = (torch.cat([each, each[:count]]) for each in (embeddings, lengths))
         size = rows_at_once(dit, given)
         slices = [slice(start, start + size) for start in range(0, len(embeddings), size)]
         keys = [dit.read_text(embeddings[rows], lengths[rows], TEXT_LENGTH) for rows in slices]
+        hooks = [self.hooks(boxes, given, range(len(embeddings))[rows], count) for rows in slices]
         some_given = bool(given.any())  # else one timestep per sample, which is cheaper than one per token
-        count = request.count
 
         def predict(x: Tensor, sigma: float) -> Tensor:
             level = schedule.timestep(sigma)
             timestep = token_sigmas(given, dit.patch, level) if some_given else x.new_tensor(level)  # (n,) or ()
-            x = x.repeat(len(embeddings) // count, 1, 1, 1, 1)  # (R, c, t, h, w): all with the prompt, then all without
+            x = x.repeat(len(embeddings) // count, 1, 1, 1, 1)  # (R, c, t, h, w)
             timestep = timestep.expand(len(x), *timestep.shape)  # (R, n) or (R,)
-            outputs = [dit(x[rows], timestep[rows], text) for rows, text in zip(slices, keys, strict=True)]
-            output = torch.cat(outputs).float()
-            if not guided(request):
-                return output
-            assert request.guidance is not None
-            return guide(output[:count], output[count:], request.guidance)
+            outputs = [dit(x[rows], timestep[rows], text, control=hook)
+                       for rows, text, hook in zip(slices, keys, hooks, strict=True)]
+            full, *others = torch.split(torch.cat(outputs).float(), count)
+            plain = others.pop() if apart else full
+            output: Tensor = plain
+            if guided(request):
+                assert request.guidance is not None
+                output = guide(plain, others[0], request.guidance)
+            if apart:
+                assert request.box_guidance is not None
+                output = output + request.box_guidance * (full - plain)
+            return output
 
         return predict
+
+    @torch.no_grad()
+    def hooks(self, boxes: Tensor | None, given: Tensor, rows: range, count: int) -> list[Hook] | None:
+        """What box control does in each block of the DiT for these rows of a pass; only the first `count` have boxes.
+
+        boxes: (t, N, 9), None where nothing is asked of it: then the model is its base, bit for bit.
+        """
+        if boxes is None:
+            return None
+        assert self.parts.control is not None, "boxes are fitted to a model with box control"
+        (t, h, w), (p, q, r) = given.shape, self.parts.dit.patch
+        each = torch.stack([boxes if row < count else without_boxes(boxes) for row in rows])  # (R, t, N, 9)
+        with autocast(self.precision):
+            return self.parts.control.hooks(each, (t // p, h // q, w // r))
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from manzar.boxes import read_script
+from manzar.generate.boxes import Boxes
 from manzar.generate.conditions import Connect, Extend, FirstFrame, Keyframes, Loop
 from manzar.generate.edit import Edit, check_strength
 from manzar.generate.fitting import Canvas, covering, matching
@@ -38,6 +40,7 @@ class Inputs:
     edit: Path | None = None
     strength: float | None = None
     mask: Path | None = None
+    boxes: Path | None = None
 
     @property
     def clips(self) -> list[Path]:
@@ -69,7 +72,7 @@ class Inputs:
                 raise UsageError(f"--{flag} is of no use without --{needs}; give both or neither")
         if self.strength is not None:
             check_strength(self.strength)
-        for path in (self.image, self.mask, *self.clips, *(path for _, path in self.keyframes)):
+        for path in (self.image, self.mask, self.boxes, *self.clips, *(path for _, path in self.keyframes)):
             if path is not None:
                 existing(path)
 
@@ -116,6 +119,8 @@ class Inputs:
             yield Loop(*clips)
         elif self.extend is not None:
             yield Extend(clips[0], self.direction or "forward")
+        if self.boxes is not None:
+            yield Boxes(read_script(self.boxes))
 
 
 def read_clip(path: Path, canvas: Canvas) -> Video:

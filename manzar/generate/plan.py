@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from manzar.generate.boxes import Boxes
 from manzar.generate.conditions import Given, Join, Loop, check_together
 from manzar.generate.fitting import Canvas, matching
 from manzar.generate.folder import ModelParts
@@ -32,9 +33,12 @@ def complete(request: Request, parts: ModelParts) -> Request:
     VideoShape(1 if free else canvas.frames, canvas.height, canvas.width).latent(parts.stride)
     fitted = (each.fit(canvas) if isinstance(each, Given) else each for each in request.conditions)
     request = replace(request, conditions=tuple(fitted))
+    frames = canvas.frames
     if any(isinstance(each, Join) for each in request.conditions):
-        return replace(request, frames=lay_out(request, parts).frames(parts.stride.time))
-    return replace(request, frames=canvas.frames)
+        frames = lay_out(request, parts).frames(parts.stride.time)
+    made = replace(canvas, frames=frames)
+    placed = (each.fit(made, parts.control) if isinstance(each, Boxes) else each for each in request.conditions)
+    return replace(request, frames=frames, conditions=tuple(placed))
 
 
 def givens(request: Request) -> list[Given]:
@@ -102,9 +106,9 @@ def check(request: Request) -> None:
         value = getattr(request, name)
         if value is not None and value < 1:
             raise UsageError(f"{name} is {value}; it must be at least 1")
-    for name, least in (("fps", 0.0), ("guidance", -float("inf"))):
+    for name, least in (("fps", 0.0), ("guidance", -float("inf")), ("box_guidance", -float("inf"))):
         value = getattr(request, name)
-        if not least < value < float("inf"):
+        if value is not None and not least < value < float("inf"):
             raise UsageError(f"{name} is {value}; it must be a finite number" + (" above 0" if least == 0 else ""))
     if not 0 <= request.seed <= 2**63 - request.count:
         raise UsageError(f"seed is {request.seed}; it must be in 0 … 2^63 - count")

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +19,8 @@ import torch
 from torch import Tensor
 
 from manzar.device import pick_device
-from manzar.nouns import Clip, DataError, Frames, Stride, UsageError, VideoShape
+from manzar.nouns import BoxTrack, Clip, DataError, Frames, Stride, UsageError, VideoShape
+from manzar.world.path import truth
 from manzar.world.recipe import read_recipe
 
 CACHE_BYTES = 4 << 30  # decoded frames kept in memory; older ones are decoded again when asked for
@@ -42,6 +44,9 @@ class Clips(Protocol):
 
     def frames(self, indices: Sequence[int]) -> list[Frames]:
         """All frames of each clip asked for, uint8 (T, H, W, 3)."""
+
+    def tracks(self, index: int) -> tuple[BoxTrack, ...]:
+        """Where its objects are on each of those frames; () where that is not known."""
 
 
 class FootageClips:
@@ -74,6 +79,11 @@ class FootageClips:
 
     def frames(self, indices: Sequence[int]) -> list[Frames]:
         return [self._decoded(index) for index in indices]
+
+    def tracks(self, index: int) -> tuple[BoxTrack, ...]:
+        clip = self.rows[index]
+        picks = [min(clip.frames - 1, int(k * clip.fps / self.fps + 0.5)) for k in range(self.length(index))]
+        return tuple(replace(track, boxes=tuple(track.boxes[k] for k in picks)) for track in clip.tracks)
 
     def _decoded(self, index: int) -> Frames:
         from manzar.media import read
@@ -117,6 +127,9 @@ class WorldClips:
 
     def frames(self, indices: Sequence[int]) -> list[Frames]:
         return list(self.recipe.frames([self.rows[index] for index in indices], pick_device()))
+
+    def tracks(self, index: int) -> tuple[BoxTrack, ...]:
+        return truth(self.recipe.scene(self.rows[index]), self.rows[index].shape, self.fps)
 
 
 def open_splits(data: Path, *, size: int, fps: float, stride: Stride) -> tuple[Clips, Clips]:

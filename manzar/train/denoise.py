@@ -6,7 +6,7 @@ Liu et al. 2022); a network that predicts x_0 has its loss in v-space too (JiT, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from manzar.boxes.control import Hook
 from manzar.device import autocast, pick_device
 from manzar.dit import DiT, DiTConfig
 from manzar.dit.lora import add_lora, lora_tensors, merge_lora
@@ -36,7 +37,7 @@ from manzar.text import PROMPT_LIMIT, SMALL, TextEncoder, WordTokenizer, misspel
 from manzar.train.checkpoint import Position
 from manzar.train.data import Clips, digest, open_splits, randint, random_generator
 from manzar.train.given import draw_given
-from manzar.train.latents import HELD_EVERY, Bucket, fingerprint, load_latents
+from manzar.train.latents import HELD_EVERY, Bucket, Item, fingerprint, load_latents
 from manzar.train.log import BINS, RunLog
 from manzar.train.loop import StepLoss
 from manzar.train.settings import DitSettings, LatentSettings, TuneSettings
@@ -55,6 +56,8 @@ class LatentBatch:
     clip_ids: list[str]
     given: Tensor | None = None  # (t, h, w) bool: the content is given there, at σ = 0
     clean: Tensor | None = None  # (B, c, t, h, w) what is given, where it is not the clip itself
+    items: Sequence[Item] = ()  # what each sample was cut from
+    boxes: Tensor | None = None  # (B, t, N, 9) where its objects are, for a model with box control
 
     def __len__(self) -> int:
         return len(self.latents)
@@ -123,9 +126,10 @@ class DenoiseRecipe:
             given = draw_given(shape, self.parts.dit.patch, generator)
         every = HELD_EVERY if given is not None and given.held else 1
         picks = every * torch.randint(-(-len(bucket.items) // every), (size,), generator=generator)
-        rows = [self.clips.rows[bucket.items[i].clip] for i in picks.tolist()]
+        items = [bucket.items[i] for i in picks.tolist()]
+        rows = [self.clips.rows[item.clip] for item in items]
         batch = LatentBatch(self._to_device(bucket.latents[picks]), [self._caption(row, generator) for row in rows],
-                            [row.id for row in rows])
+                            [row.id for row in rows], items=items)
         if given is not None:
             held = self._to_device(bucket.held[picks // HELD_EVERY]) if given.held else None
             return replace(batch, given=given.mask.to(batch.latents.device), clean=held)
@@ -179,7 +183,7 @@ class DenoiseRecipe:
             if batch.given is not None:
                 x_t = torch.where(batch.given, x_0 if batch.clean is None else batch.clean, x_t)
                 levels = levels[:, None] * token_sigmas(batch.given.float(), dit.patch, 1.0)  # (B, n)
-            out = dit(x_t, levels, text, lengths, TEXT_LENGTH)
+            out = dit(x_t, levels, text, lengths, TEXT_LENGTH, self._control(batch))
         out = out.float()
         if self.parts.schedule.prediction == "sample":
             out = velocity_from_x_0(x_t, out, sigma.clamp_min(0.05))  # the clamp bounds the weight 1/σ² near the data
@@ -192,22 +196,39 @@ class DenoiseRecipe:
         made = ~batch.given
         return torch.sum(error * made, dim=(1, 2, 3)) / made.sum()
 
+    def _control(self, batch: LatentBatch) -> list[Hook] | None:
+        """What a module beside the transformer does in each of its blocks."""
+        return None
+
     # ---- what one looks at
 
     def validate(self) -> dict[str, Any]:
         """Held-out loss at ten levels of σ with fixed noise; the levels are the middles of ten equal bins."""
-        bucket = max(self.val_buckets, key=lambda b: b.latents.numel(), default=None)
+        bucket = self._widest(self.val_buckets)
         if bucket is None:
             return {"val_samples": 0}
-        generator = torch.Generator().manual_seed(0)
-        size = min(VAL_SAMPLES, len(bucket.items))
-        latents = bucket.latents[:size].float().to(pick_device())
-        rows = [self.val_clips.rows[item.clip] for item in bucket.items[:size]]
+        batch = self._held_out(bucket)
+        bins = self._bins(batch)
+        return {"val_loss": sum(bins) / BINS, "val_bins": bins, "val_samples": len(batch)}
+
+    @staticmethod
+    def _widest(buckets: Sequence[Bucket]) -> Bucket | None:
+        """The one with most to see."""
+        return max(buckets, key=lambda b: b.latents.numel(), default=None)
+
+    def _bins(self, batch: LatentBatch) -> list[float]:
+        """The loss at the middle of each bin of σ, always from the same noise."""
+        noise = torch.randn(batch.latents.shape, generator=torch.Generator().manual_seed(0))
+        levels = [torch.full((len(batch),), (k + 0.5) / BINS) for k in range(BINS)]
+        return [float(self._losses(batch, sigmas, noise).mean()) for sigmas in levels]
+
+    def _held_out(self, bucket: Bucket) -> LatentBatch:
+        """The first held-out samples of a bucket."""
+        items = bucket.items[:VAL_SAMPLES]
+        rows = [self.val_clips.rows[item.clip] for item in items]
         prompts = [self._texts(row.captions, i) for i, row in enumerate(rows)]
-        batch = LatentBatch(latents, prompts, [row.id for row in rows])
-        noise = torch.randn(latents.shape, generator=generator)
-        bins = [float(self._losses(batch, torch.full((size,), (k + 0.5) / BINS), noise).mean()) for k in range(BINS)]
-        return {"val_loss": sum(bins) / BINS, "val_bins": bins, "val_samples": size}
+        latents = self._to_device(bucket.latents[:VAL_SAMPLES])
+        return LatentBatch(latents, prompts, [row.id for row in rows], items=items)
 
     def _texts(self, captions: Mapping[str, str], index: int) -> str:
         """The index-th language that a clip has, round robin, so that a sheet shows them all."""
@@ -278,9 +299,13 @@ def batch_sizes(buckets: Sequence[Bucket], token: Stride, batch: int) -> list[in
     return [max(1, round(batch * tokens[commonest] / n)) for n in tokens]
 
 
-def open_buckets(data: Path, s: LatentSettings, vae: VideoVAE, patch: Stride, log: RunLog
+def open_buckets(data: Path, s: LatentSettings, vae: VideoVAE, patch: Stride, log: RunLog,
+                 shown: Callable[[Clips], Clips] = lambda clips: clips
                  ) -> tuple[tuple[Clips, Clips], tuple[list[Bucket], list[Bucket]]]:
-    """Clips and latents of both splits, encoding what is new. Raises DataError if a split has no usable clip."""
+    """Clips and latents of both splits, encoding what is new. Raises DataError if a split has no usable clip.
+
+    shown: what is made of the clips before they are encoded.
+    """
     stride = vae.stride
     if (s.frames - 1) % stride.time:
         raise SettingError(f"--set frames={s.frames} is off the grid; take 1 + {stride.time}k, such as "
@@ -292,7 +317,7 @@ def open_buckets(data: Path, s: LatentSettings, vae: VideoVAE, patch: Stride, lo
         log.say(f"{silent} of {len(clips[0])} clips have no caption; they train unconditionally")
     vae.to(pick_device()).eval()
     names = ("training clips encoded", "held-out clips encoded")
-    train, val = (load_latents(part, s.frames, vae, log.counter(name))
+    train, val = (load_latents(shown(part), s.frames, vae, log.counter(name))
                   for part, name in zip(clips, names, strict=True))
     if not s.images and all(bucket.shape.frames == 1 for bucket in train):
         raise DataError(f"{data}: no clip is long enough to train on, and --set images=0 leaves out single frames")

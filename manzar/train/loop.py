@@ -100,6 +100,13 @@ class Budget:
         """What is left of the minutes when `seconds` are kept back, at least half; steps are not touched."""
         return self if self.minutes is None else Budget(minutes=max(self.minutes / 2, self.minutes - seconds / 60))
 
+    def part(self, share: float) -> Budget:
+        """That share of it."""
+        if self.steps is not None:
+            return Budget(steps=max(1, round(share * self.steps)))
+        assert self.minutes is not None
+        return Budget(minutes=share * self.minutes)
+
     def progress(self, position: Position) -> float:
         """Share of the budget that is spent, 0 to 1."""
         if self.steps is not None:

@@ -8,23 +8,27 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from manzar.generate.boxes import control_folder
 from manzar.generate.folder import model_folder
 from manzar.nouns import TrainingError, UsageError, existing
 from manzar.train import checkpoint
+from manzar.train.boxes import SHARES, box_recipe
 from manzar.train.denoise import dit_recipe, tune_recipe
 from manzar.train.log import RunLog
 from manzar.train.loop import Budget, Outcome, Recipe, train
-from manzar.train.settings import DitSettings, Settings, TuneSettings, VaeSettings, parse_settings
+from manzar.train.settings import BoxSettings, DitSettings, Settings, TuneSettings, VaeSettings, parse_settings
 from manzar.train.vae import SHAPE, vae_recipe
 from manzar.weights import read_json, sweep, write_json
 
-SETTINGS: dict[str, type[Settings]] = {"vae": VaeSettings, "dit": DitSettings, "tune": TuneSettings}
+SETTINGS: dict[str, type[Settings]] = {"vae": VaeSettings, "dit": DitSettings, "tune": TuneSettings,
+                                       "boxes": BoxSettings}
 
 
 @dataclass(frozen=True)
@@ -44,14 +48,41 @@ def train_run(recipe: str, data: Path, run: Path, budget: Budget, *, source: Pat
     pairs: "key=value" settings of a new run; a resumed run keeps those it began with.
     Raises UsageError or SettingError before anything is written, DataError, ModelError or TrainingError later.
     """
-    started = time.monotonic()
     job = read_job(recipe, run, pairs) if resume else new_job(recipe, data, run, source, pairs)
+    if isinstance(job.settings, BoxSettings) and job.settings.stage == "all":
+        return train_stages(job, job.settings, run, budget, quiet)
+    return train_job(job, run, budget, resume, quiet)
+
+
+def train_job(job: Job, run: Path, budget: Budget, resume: bool, quiet: bool) -> Outcome:
+    started = time.monotonic()
     sweep(run)
-    log = RunLog(run, f"{recipe} on {job.data.name}", quiet=quiet)
+    log = RunLog(run, f"{job.recipe} on {job.data.name}", quiet=quiet)
     built = build(job, log)
+    record(job, run)
+    return train(built, run, budget, resume=resume, log=log, started=started)
+
+
+def train_stages(job: Job, settings: BoxSettings, run: Path, budget: Budget, quiet: bool) -> Outcome:
+    """The stages of box control one after another, each from what the last came to; those that are done stay so."""
+    record(job, run)
+    before, outcome = settings.start, None
+    for number, (stage, share) in enumerate(SHARES.items(), 1):
+        folder = run / f"{number}-{stage}"
+        if outcome is not None or not control_folder(folder) or number == len(SHARES):
+            own = replace(job, settings=settings.model_copy(update={"stage": stage, "start": before}))
+            outcome = train_job(own, folder, budget.part(share), (folder / checkpoint.NAME).exists(), quiet)
+            if not outcome.finished:
+                return outcome
+        before = str(folder)
+    assert outcome is not None
+    shutil.copytree(outcome.model, run / "model", dirs_exist_ok=True)
+    return replace(outcome, run=run, model=run / "model")
+
+
+def record(job: Job, run: Path) -> None:
     write_json(run / "run.json", {"recipe": job.recipe, "data": str(job.data), "source": str(job.source or ""),
                                   "settings": recorded(job)})
-    return train(built, run, budget, resume=resume, log=log, started=started)
 
 
 def recorded(job: Job) -> dict[str, Any]:
@@ -66,11 +97,11 @@ def new_job(recipe: str, data: Path, run: Path, source: Path | None, pairs: Sequ
     if recipe not in SETTINGS:
         raise UsageError(f"{recipe!r} cannot be trained; choose one of {', '.join(SETTINGS)}")
     settings = parse_settings(SETTINGS[recipe], pairs)
-    if (run / checkpoint.NAME).exists():
+    if (run / checkpoint.NAME).exists() or (recipe == "boxes" and (run / "run.json").exists()):
         raise UsageError(f"{run} holds a run already; go on with --resume, or choose another --out")
     if source is None and recipe != "vae":
-        raise UsageError(f"train {recipe} needs --from: " + (
-            "the run or folder that holds its VAE" if recipe == "dit" else "the model folder to tune"))
+        whole = {"dit": "the run or folder that holds its VAE", "tune": "the model folder to tune"}
+        raise UsageError(f"train {recipe} needs --from: {whole.get(recipe, 'the model folder that it is to steer')}")
     return Job(recipe, existing(data).resolve(), model_folder(source).resolve() if source else None, settings)
 
 
@@ -96,5 +127,7 @@ def build(job: Job, log: RunLog) -> Recipe:
     assert job.source is not None
     if isinstance(job.settings, DitSettings):
         return dit_recipe(job.data, job.settings, job.source, log)
+    if isinstance(job.settings, BoxSettings):
+        return box_recipe(job.data, job.settings, job.source, log)
     assert isinstance(job.settings, TuneSettings), job.settings
     return tune_recipe(job.data, job.settings, job.source, log)

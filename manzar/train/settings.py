@@ -101,6 +101,23 @@ class TuneSettings(LatentSettings):
     alpha: float = Field(16.0, gt=0)
 
 
+class BoxSettings(LatentSettings):
+    """`manzar train boxes`: a module beside a frozen folder that draws objects into boxes; see boxes.py."""
+
+    adam_lr: float = Field(2e-3, ge=0)
+    ema: float = Field(0.99, ge=0, lt=1)
+    cooldown: float = Field(0.3, ge=0, le=1)
+    validations: int = Field(3, ge=1)
+    stage: Literal["all", "hard", "soft", "clean"] = Field(
+        "all", description="hard boxes painted in; most of them soft; nothing painted in any more; all: one by one")
+    start: str = Field("", description="box control to go on from: a run or folder")
+    objects: int = Field(8, ge=1, description="most objects that are told apart")
+    width: int = Field(64, ge=8, description="width of the module's attention; a quarter of the model's or less")
+    no_boxes: float = Field(0.25, ge=0, le=1, description="share of samples without any box")
+    soft: float = Field(0.8, ge=0, le=1, description="share of boxes made soft, from the second stage on")
+    freeze: bool = Field(True, description="leave the base as it is; false trains it along, as an ablation")
+
+
 S = TypeVar("S", bound=Settings)
 
 
