@@ -96,6 +96,7 @@ def test_box_guidance_of_its_own_is_a_straight_line_away_from_no_boxes(parts: Mo
     none, one, three = (latents(replace(at_rest, box_guidance=scale)) for scale in (0.0, 1.0, 3.0))
     torch.testing.assert_close(three - none, 3 * (one - none), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(one, latents(at_rest), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(none, latents(replace(ASKED, guidance=1.0, steps=1)), rtol=1e-4, atol=1e-4)
 
 
 def test_boxes_go_with_every_other_condition(parts: ModelParts) -> None:

@@ -85,11 +85,11 @@ class BoxControl(nn.Module):
         assert boxes.shape[1] == grid[0], f"boxes for {boxes.shape[1]} latent frames of {grid[0]}"
         tokens = self.tokens(boxes)  # (B, t, N, width)
         where = fourier(cells(*grid[1:], boxes.device))  # (h·w, 64)
-        return [partial(layer, tokens=tokens, where=where) for layer in self.layers]
+        return [layer.hook(tokens, where) for layer in self.layers]  # type: ignore[operator]
 
 
 def without_boxes(boxes: Tensor) -> Tensor:
-    """The same (…, N, 9) with every slot empty: what guidance sets boxes off against."""
+    """The same (…, N, 9) with every slot empty."""
     return torch.cat([boxes[..., :SCALARS], torch.zeros_like(boxes[..., SCALARS:])], dim=-1)
 
 
@@ -104,24 +104,34 @@ class BoxLayer(nn.Module):
         self.cell = nn.Linear(2 * WAVES * 4, width)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width))
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(approximate="tanh"), nn.Linear(2 * width, width))
         self.leave = nn.Linear(width, config.dim)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
-    def forward(self, x: Tensor, tokens: Tensor, where: Tensor) -> Tensor:
-        """x (B, t·m, dim), tokens (B, t, N, width), where (m, 64) -> (B, t·m, dim)."""
-        batch, t, _, width = tokens.shape
-        y = self.enter(F.layer_norm(x, x.shape[-1:])).unflatten(1, (t, -1)) + self.cell(where)  # (B, t, m, width)
-        y = y.flatten(0, 1)  # (B·t, m, width)
-        both = torch.cat([y.float(), tokens.flatten(0, 1)], dim=1)  # (B·t, m + N, width)
-        parts = self.qkv(F.layer_norm(both, (width,)))
-        q, k, v = rearrange(parts, "b n (three heads c) -> three b heads n c", three=3, heads=self.heads)
-        seen = F.scaled_dot_product_attention(q[:, :, : y.shape[1]], k, v)  # (B·t, heads, m, c)
+    def hook(self, tokens: Tensor, where: Tensor) -> Hook:
+        """What this layer does to the stream, with all that is the same at every step of a sampler done once.
+
+        tokens (B, t, N, width), where (m, 64).
+        """
+        _, keys, values = self._attended(tokens.flatten(0, 1))  # (B·t, heads, N, c) each
+        return partial(self, cell=self.cell(where), keys=keys, values=values)
+
+    def forward(self, x: Tensor, cell: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """x (B, t·m, dim), cell (m, width), keys and values of the boxes (B·t, heads, N, c) -> (B, t·m, dim)."""
+        y = self.enter(F.layer_norm(x, x.shape[-1:])).view(-1, *cell.shape) + cell  # (B·t, m, width)
+        q, k, v = self._attended(y)  # (B·t, heads, m, c) each
+        seen = F.scaled_dot_product_attention(q, torch.cat([k, keys], dim=2), torch.cat([v, values], dim=2))
         y = y + self.out(rearrange(seen, "b heads m c -> b m (heads c)"))
-        y = y + self.mlp(F.layer_norm(y, (width,)))
-        added: Tensor = self.leave(y).float().view(batch, -1, x.shape[-1])
+        y = y + self.mlp(F.layer_norm(y, y.shape[-1:]))
+        added: Tensor = self.leave(y).float().view(x.shape)
         return x + added
+
+    def _attended(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value of tokens (b, n, width): (b, heads, n, c) each."""
+        parts = self.qkv(F.layer_norm(y, y.shape[-1:]))
+        q, k, v = rearrange(parts, "b n (three heads c) -> three b heads n c", three=3, heads=self.heads)
+        return q, k, v
 
 
 def fourier(values: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from manzar.boxes.control import Hook, without_boxes
+from manzar.boxes.control import Hook
 from manzar.device import Precision, autocast, pick_device, pick_precision
 from manzar.dit import DiT
 from manzar.flow import guide, integrate, x_0_from_velocity
@@ -266,17 +267,18 @@ class Generator:
 
     @torch.no_grad()
     def hooks(self, boxes: Tensor | None, given: Tensor, rows: range, count: int) -> list[Hook] | None:
-        """What box control does in each block of the DiT for these rows of a pass; only the first `count` have boxes.
+        """What box control does in each block of the DiT to those of these rows of a pass that are below `count`.
 
-        boxes: (t, N, 9), None where nothing is asked of it: then the model is its base, bit for bit.
+        The others are the base's own, which is what guidance sets boxes off against. boxes: (t, N, 9), or None.
         """
-        if boxes is None:
+        boxed = len(range(rows.start, min(rows.stop, count)))
+        if boxes is None or boxed == 0:
             return None
         assert self.parts.control is not None, "boxes are fitted to a model with box control"
         (t, h, w), (p, q, r) = given.shape, self.parts.dit.patch
-        each = torch.stack([boxes if row < count else without_boxes(boxes) for row in rows])  # (R, t, N, 9)
         with autocast(self.precision):
-            return self.parts.control.hooks(each, (t // p, h // q, w // r))
+            hooks = self.parts.control.hooks(boxes.expand(boxed, -1, -1, -1), (t // p, h // q, w // r))
+        return hooks if boxed == len(rows) else [partial(on_first, hook, boxed) for hook in hooks]
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
@@ -290,6 +292,11 @@ class Generator:
         """Normalised latents (B, c, t, h, w) -> pixels (B, 3, T, H, W) in [-1, 1]."""
         with autocast(self.precision):
             return self.parts.vae.decode(self.parts.vae.denormalise(latents))
+
+
+def on_first(hook: Hook, count: int, x: Tensor) -> Tensor:
+    """The stream (B, n, dim) with the hook at work on the first `count` samples."""
+    return torch.cat([hook(x[:count]), x[count:]])
 
 
 def guided(request: Request) -> bool:

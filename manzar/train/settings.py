@@ -113,7 +113,7 @@ class BoxSettings(LatentSettings):
     start: str = Field("", description="box control to go on from: a run or folder")
     objects: int = Field(8, ge=1, description="most objects that are told apart")
     width: int = Field(64, ge=8, description="width of the module's attention; a quarter of the model's or less")
-    no_boxes: float = Field(0.25, ge=0, le=1, description="share of samples without any box")
+    no_boxes: float = Field(0.1, ge=0, le=1, description="share of samples without any box")
     soft: float = Field(0.8, ge=0, le=1, description="share of boxes made soft, from the second stage on")
     freeze: bool = Field(True, description="leave the base as it is; false trains it along, as an ablation")
 
