@@ -88,15 +88,18 @@ class BoxScript:
         """The plain JSON that `read_script` reads this script from."""
         told: dict[str, Any] = {"objects": [_thing_told(thing) for thing in self.objects]}
         if self.camera:
-            told["camera"] = {"keys": [{key.unit: key.when, "box": key.box.as_list()} for key in self.camera]}
+            told["camera"] = {"keys": [_key_told(key) for key in self.camera]}
         return told | ({"relax": self.relax} if self.relax != 1.0 else {})
 
 
 def _thing_told(thing: Thing) -> dict[str, Any]:
-    keys = [{key.unit: key.when, "box": key.box.as_list(), "kind": "hard" if key.hard else "soft"}
-            for key in thing.keys]  # fmt: skip
+    keys = [_key_told(key) | {"kind": "hard" if key.hard else "soft"} for key in thing.keys]
     others = {name: value for name, value in asdict(thing).items() if name not in ("name", "keys") and value}
     return {"name": thing.name, "keys": keys, **others}
+
+
+def _key_told(key: Key) -> dict[str, Any]:
+    return {key.unit: int(key.when) if key.unit == "frame" else key.when, "box": key.box.as_list()}
 
 
 def read_script(source: Path | str | Mapping[str, Any]) -> BoxScript:
@@ -237,8 +240,8 @@ def _share(here: _Place, name: str, given: Any, unbounded: bool) -> float:
     """A coordinate: within the frame, or anywhere near it in the plane of a scene that a camera shows part of."""
     value = _number(here.within(name), given)
     if not unbounded and not 0 <= value <= 1:
-        raise here.error(f"{name} is {value:g}; shares of the frame from 0 to 1 are needed, and enter or leave for what "
-                         "goes beyond")  # fmt: skip
+        raise here.error(f"{name} is {value:g}; shares of the frame from 0 to 1 are needed, and enter or leave for "
+                         "what goes beyond")  # fmt: skip
     if abs(value) > FARTHEST:
         raise here.error(f"{name} is {value:g}; a camera's scene ends {FARTHEST:g} frames away")
     return value

@@ -111,9 +111,19 @@ def show(
     out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("sheet.html"),
     where: Annotated[str | None, typer.Option(help='Only clips of which this holds: "motion > 2 and seconds >= 3".')]
     = None,
+    boxes: Annotated[Path | None, typer.Option(help="boxes.json of one video: wanted boxes against found ones, as a "
+                                                    "page, a strip (.png) or a video (.mp4).")] = None,
     as_json: Json = False,
 ) -> None:
     """A self-contained page of clips with captions and measures, to look at."""
+    if boxes is not None:
+        from manzar.cli.boxed import show_boxes
+
+        if len(targets) != 1 or where is not None:
+            raise UsageError("--boxes are those of one video; name just that one, and no --where")
+        told, text = show_boxes(existing(targets[0], "file"), boxes, out)
+        show_result(told, as_json, text)
+        return
     from manzar.curate import sheet
 
     written = sheet(targets, out, where=where)

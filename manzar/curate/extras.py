@@ -14,8 +14,8 @@ from manzar.curate.journal import Journal
 from manzar.curate.objects.annotations import Annotations, tracks_beside
 from manzar.curate.plan import Settings
 from manzar.curate.shots import FileTask, Outcome, Piece, patience_of, picks_of
-from manzar.curate.workers import Beat, Lost, run_tasks
 from manzar.nouns import Box, BoxTrack, Clip, MediaError, Progress, Rejection, UsageError
+from manzar.workers import Beat, Lost, run_tasks
 
 FACE_SECONDS = 0.5  # how often faces are looked for when they are counted
 EXTRAS_VERSION = 1  # part of their key: raise it when the same clip should give other faces or tracks

@@ -28,8 +28,8 @@ from manzar.curate.objects.annotations import read_tracks
 from manzar.curate.plan import Settings
 from manzar.curate.shots import HELD_BYTES, FileTask, Outcome, clip_file, patience_of, recall, salvage
 from manzar.curate.splits import assign_splits, remembered
-from manzar.curate.workers import Lost, run_tasks
 from manzar.nouns import Clip, Progress, Rejection, UsageError
+from manzar.workers import Lost, run_tasks
 
 MEGABYTE = 1 << 20
 PIXEL_BYTES = 12  # of one clip's pixel in a worker: the frames, those still held, and what is measured on them

@@ -22,8 +22,8 @@ from manzar.curate.journal import Journal
 from manzar.curate.measures.clip import bars, content_id, measures
 from manzar.curate.measures.limits import Limit, refusal
 from manzar.curate.plan import CLIP_VERSION, Settings, Span, fit, plan
-from manzar.curate.workers import PATIENCE_S, Beat
 from manzar.nouns import Clip, DataError, MediaError, Rejection, UsageError, Video, storage
+from manzar.workers import PATIENCE_S, Beat
 
 if TYPE_CHECKING:
     from manzar.nouns import Frames

@@ -20,7 +20,7 @@ from manzar.score.film import Asked
 
 HOME = Path(__file__).parent
 # A change to one of these does not change what a film measures.
-BESIDE_THE_MEASURING = ("report", "run.py", "plan.py", "cache.py", "pool.py", "receipt.py", "totals.py", "results.py",
+BESIDE_THE_MEASURING = ("report", "run.py", "plan.py", "cache.py", "receipt.py", "totals.py", "results.py",
                         "intervals.py", "tally.py", "prompting.py", "rows.py", "of_sets.py", "tables.py")  # fmt: skip
 GROUPS = ("dimensions", "truth", "beside")  # folders whose dimensions do not measure with each other's code
 

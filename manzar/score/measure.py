@@ -21,6 +21,7 @@ from manzar.score.film import Asked, Film, file_digest, open_film
 from manzar.score.film_features import feature_dimensions
 from manzar.score.sightings import provide
 from manzar.score.sightings import read as read_sightings
+from manzar.workers import Beat
 
 PATIENCE_S = 900  # for decoding one film; a process that is still at it then is ended
 INFO = "film"  # the cache's key for what the film itself is
@@ -64,6 +65,11 @@ class FilmScores:
 
 def unscorable(task: Task, reason: str) -> FilmScores:
     return FilmScores(task.path, {}, dict.fromkeys(task.asked, Unscored(reason)), failure=reason)
+
+
+def measure_in_worker(task: Task, beat: Beat) -> FilmScores:
+    """`measure_film` as a worker process calls it."""
+    return measure_film(task)
 
 
 def measure_film(task: Task) -> FilmScores:

@@ -6,6 +6,7 @@ plan (names only) → measure (films in processes, cached) → pool into rows �
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections import Counter
@@ -21,13 +22,13 @@ from manzar.score.catalogue import SIGHTED, every, sets, stand_ins
 from manzar.score.dimension import Dimension
 from manzar.score.film import Asked
 from manzar.score.film_features import asked_of_workers
-from manzar.score.measure import FilmScores, Setup, Task, measure_film, unscorable
+from manzar.score.measure import FilmScores, Setup, Task, measure_in_worker, unscorable
 from manzar.score.of_sets import set_row
 from manzar.score.plan import Plan, Suite, list_films, plan
-from manzar.score.pool import Lost, run_all
 from manzar.score.receipt import receipt, take_stock, terms
 from manzar.score.report import Other, page, read_other
 from manzar.score.rows import Report, notes_of, official_totals, row_of
+from manzar.workers import Lost, run_tasks
 
 SCORES, VBENCH, PAGE, CACHE = "scores.json", "vbench_eval_results.json", "index.html", "cache"
 MOST_AT_ONCE_ON_A_CHIP = 4  # processes that share one accelerator
@@ -101,7 +102,8 @@ def _reference(folder: Path | None, wanted: Sequence[str], setup: Setup) -> list
 def measure_all(tasks: Sequence[Task], workers: int, progress: Progress | None) -> list[FilmScores]:
     """Every film in the order of the tasks, whatever order they are done in."""
     found: dict[int, FilmScores] = {}
-    for index, answer in run_all(measure_film, tasks, workers):
+    # Some networks take minutes over a film, and more memory than a decoder should: no limit on either.
+    for index, answer in run_tasks(measure_in_worker, tasks, workers=workers, patience_s=math.inf, memory_bytes=None):
         task = tasks[index]
         found[index] = unscorable(task, answer.reason) if isinstance(answer, Lost) else answer
         if progress is not None:

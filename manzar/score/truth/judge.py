@@ -139,11 +139,11 @@ def _describe(track: Track, camera: Camera, size: tuple[int, int], line: Line) -
         shape=shape_of(track.found, spinning=motion == "spin"),
         motion=motion,
         direction=direction,
-        boxes=tuple(None if region is None else _box(region, camera, size) for region in track.regions),
+        boxes=tuple(None if region is None else screen_box(region, camera, size) for region in track.regions),
     )
 
 
-def _box(region: Region, camera: Camera, size: tuple[int, int]) -> Box:
+def screen_box(region: Region, camera: Camera, size: tuple[int, int]) -> Box:
     """From the world's pixels to shares of the frame (height, width)."""
     (scale, _, left), (_, _, top) = camera.to_world[region.frame]
     left, top = left - (scale - 1) / 2, top - (scale - 1) / 2  # of a pixel's corner, not its centre
