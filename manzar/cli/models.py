@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -16,7 +16,7 @@ from manzar.nouns import UsageError
 
 @app.command()
 def train(
-    recipe: Annotated[Literal["vae", "dit", "tune"], typer.Argument(help="What to train.")],
+    recipe: Annotated[Literal["vae", "dit", "tune", "boxes"], typer.Argument(help="What to train.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")],
     data: Annotated[Path | None, typer.Option(help="The data set; a resumed run knows its own.")] = None,
     source: Annotated[Path | None, typer.Option("--from", help="Run or model folder to start from.")] = None,
@@ -78,26 +78,40 @@ def generate(
     edit: Annotated[Path | None, typer.Option(help="A clip to change as the prompt says.")] = None,
     strength: Annotated[float | None, typer.Option(help="How much of it may change, above 0, at most 1; 0.6.")] = None,
     mask: Annotated[Path | None, typer.Option(help="A picture of the clip's size, white where it may change.")] = None,
+    boxes: Annotated[Path | None, typer.Option(help="Where each thing goes: boxes.json; see docs/boxes.md.")] = None,
+    box_guidance: Annotated[float | None, typer.Option(help="Guidance scale of boxes apart from the prompt's; a third "
+                                                            "slower.")] = None,
+    control: Annotated[Path | None, typer.Option(help="Box control other than the model's own: a run or folder.")]
+    = None,
+    marks: Annotated[str | None, typer.Option(help="Of origin: all, none, or some of visible,metadata,c2pa,invisible; "
+                                                   "else metadata,c2pa. See docs/provenance.md.")] = None,
     as_json: Json = False,
 ) -> None:
     """A prompt to videos or images; with pictures or clips given, the rest of them; or a folder for a suite."""
     from manzar.generate.files import generate_files
     from manzar.generate.inputs import Inputs
     from manzar.nouns import Request
+    from manzar.provenance import Marks
 
     started = time.monotonic()
     width, height = parse_size(size) if size else (None, None)
-    request = Request(prompt or "", frames, height, width, None, steps, guidance, negative, seed, count)
-    inputs = Inputs(image, tuple(keyframe or ()), extend, direction, connect, loop, edit, strength, mask)
+    request = Request(prompt or "", frames, height, width, None, steps, guidance, negative, seed, count,
+                      box_guidance)
+    inputs = Inputs(image, tuple(keyframe or ()), extend, direction, connect, loop, edit, strength, mask, boxes)
     if (prompt is None) == (prompts is None):
         raise UsageError("generate needs a prompt, or --prompts vbench, world or a text file; one of the two")
-    where = {} if model is None else {"model": model}
+    where: dict[str, Any] = {} if model is None else {"model": model}
     if prompts is not None:
         if inputs != Inputs() or count != 1:
             raise UsageError("--prompts makes films of prompts alone; --samples says how many of each")
+        if marks not in (None, "none"):
+            raise UsageError(f"--marks {marks} does not go with --prompts: films to be scored bear no marks")
         fill(prompts, dimensions, samples, request, out, seconds, as_json, **where)
         return
-    result = generate_files(request, out, inputs=inputs, seconds=seconds, on_step=ticker("steps"), **where)
+    if marks is not None:
+        where["marks"] = Marks.parse(marks)
+    result = generate_files(request, out, control=control, inputs=inputs, seconds=seconds, on_step=ticker("steps"),
+                            **where)
     result["seconds"] = time.monotonic() - started
     lines = [f"{row['path']}: {row['frames']} frames of {row['width']}x{row['height']}"
              + "".join(f"\n  {note}" for note in row["notes"]) for row in result["videos"]]

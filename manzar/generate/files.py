@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from manzar.generate.folder import PRETRAINED
 from manzar.generate.generator import Generator, load
 from manzar.generate.inputs import Inputs
+from manzar.generate.marked import stamp_of, write_marked
 from manzar.generate.plan import fill_in
 from manzar.media import write_stream
 from manzar.nouns import Progress, Request, UsageError, VideoShape
+from manzar.provenance.marks import MACHINE_READABLE, Marks, Stamp
 
 if TYPE_CHECKING:
     from manzar.nouns import Frames
@@ -26,20 +28,22 @@ def generate_files(
     out: Path,
     *,
     model: Path = PRETRAINED,
+    control: Path | None = None,
     inputs: Inputs = Inputs(),  # noqa: B008 (frozen)
     seconds: float | None = None,
+    marks: Marks = MACHINE_READABLE,
     on_step: Progress | None = None,
 ) -> dict[str, Any]:
     """Generate and write; returns the object that `--json` prints, less its total seconds.
 
-    seconds: the request's length, instead of its frames. Raises UsageError for a request that cannot be met, before
-    the model runs.
+    seconds: the request's length, instead of its frames. marks: of origin; a format gets those it can carry.
+    Raises UsageError for a request that cannot be met, before the model runs.
     """
     check_length(seconds, request.frames)
     if out.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{out}: unknown kind of file; use one of {', '.join(SUFFIXES[:-1])} or a folder")
     inputs.check()
-    generator = load(model)
+    generator = load(model, control=control)
     request = inputs.add_to(request, generator.parts)
     if seconds is not None:
         request = replace(request, frames=frames_for(seconds, request, inputs, generator))
@@ -51,8 +55,9 @@ def generate_files(
     for part in (parts := split(request, generator)):
         for index, chunks in enumerate(films(generator, part, clock.of(len(parts)))):
             seed = part.seed + index
-            row = write_film(chunks, part, numbered(out, seed - request.seed, request.count))
-            rows.append(row | {"seed": seed, "notes": notes})
+            stamp = stamp_of(replace(part, seed=seed, count=1), inputs, model, generator.parts)
+            row = write_film(chunks, part, numbered(out, seed - request.seed, request.count), stamp, marks)
+            rows.append(row | {"seed": seed, "notes": notes + row["notes"]})
     per_step = (time.monotonic() - begun) / max(1, clock.steps)
     return {"videos": rows, "steps": request.steps, "seconds_per_step": per_step}
 
@@ -88,8 +93,11 @@ def films(generator: Generator, request: Request, on_step: Progress) -> Iterator
         yield from ([video.frames] for video in generator.generate(request, on_step))
 
 
-def write_film(chunks: Iterable[Frames], request: Request, path: Path) -> dict[str, Any]:
-    """Write one video as it comes; returns path, frames, width, height and fps."""
+def write_film(
+    chunks: Iterable[Frames], request: Request, path: Path, stamp: Stamp | None = None, marks: Marks = MACHINE_READABLE
+) -> dict[str, Any]:
+    """Write one video as it comes; returns path, frames, width, height, fps and notes. Without a stamp it is unmarked,
+    which is how films to be scored are written."""
     assert request.fps is not None, request
     count = 0
 
@@ -99,8 +107,13 @@ def write_film(chunks: Iterable[Frames], request: Request, path: Path) -> dict[s
             count += len(chunk)
             yield chunk
 
-    written = write_stream(seen(), request.fps, path if path.suffix else f"{path}/")  # no extension: a folder of frames
-    return {"path": str(written), "frames": count, "width": request.width, "height": request.height, "fps": request.fps}
+    target = path if path.suffix else f"{path}/"  # no extension: a folder of frames
+    if stamp is None:
+        written, notes = write_stream(seen(), request.fps, target), list[str]()
+    else:
+        written, notes = write_marked(seen(), request.fps, target, stamp, marks)
+    return {"path": str(written), "frames": count, "width": request.width, "height": request.height,
+            "fps": request.fps, "notes": notes}  # fmt: skip
 
 
 def numbered(out: Path, index: int, count: int) -> Path:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import chain, islice
 from math import ceil
@@ -36,23 +36,32 @@ WEBP_QUALITY = 85
 # Browsers show a picture of a GIF that claims less than 20 ms, of a WebP no more than 10 ms, for the tenth of a second.
 GIF_FPS, WEBP_FPS = 50, 90
 FOLDER = "/"  # among the extensions: a folder of numbered PNG frames
+TAGGED = (".mp4", ".webm")  # formats that take `metadata`
 PNG_NAME = re.compile(r"frame_\d{5,}\.png")
 
 
-def write(video: Video, path: str | Path, *, quick: bool = False) -> Path:
+def write(video: Video, path: str | Path, *, quick: bool = False, metadata: Mapping[str, str] | None = None) -> Path:
     """Write `video`, uint8 (T, H, W, 3), to `path` and return it as a Path.
 
     The extension decides: .mp4 (H.264, 4:2:0, BT.709, index in front), .webm (VP9), .gif, .webp (animated),
     .png (one frame); a path that ends in "/" or is a folder takes numbered PNG frames. Of more than 50 frames per
     second in a .gif, 90 in a .webp, only every second, third… is written, for no player shows them all. What was there
     before is replaced, and only by something whole. quick: of the ways to write .mp4 the one for many small files.
+    metadata: keys and texts about the film as a whole, any keys, for .mp4 and .webm; `media.tags` reads them back.
     Raises UsageError for an unknown extension, odd sides (mp4, webm), several frames for one .png or no frame at all,
     StorageError if the disk is full or not writable, MediaError if the encoder fails.
     """
-    return write_stream([video.frames], video.fps, path, quick=quick)
+    return write_stream([video.frames], video.fps, path, quick=quick, metadata=metadata)
 
 
-def write_stream(chunks: Iterable[Frames], fps: float, path: str | Path, *, quick: bool = False) -> Path:
+def write_stream(
+    chunks: Iterable[Frames],
+    fps: float,
+    path: str | Path,
+    *,
+    quick: bool = False,
+    metadata: Mapping[str, str] | None = None,
+) -> Path:
     """As `write`, of a video that comes in chunks, uint8 (T, H, W, 3) each: the same bytes however it is cut.
 
     Memory is that of two chunks, the one being written and the one being made, for .mp4, .webm and PNG frames; .gif and
@@ -68,10 +77,12 @@ def write_stream(chunks: Iterable[Frames], fps: float, path: str | Path, *, quic
         raise UsageError(
             f'{path}: unknown extension "{target.suffix}"; use one of {known}, or end in "/" for PNG frames'
         )
+    if metadata and kind not in TAGGED:
+        raise UsageError(f"{path}: metadata can be written into {' and '.join(TAGGED)} alone; use one of them")
     if kind == FOLDER:
         _leave_others_alone(target)
     try:
-        film = _film(chunks, fps, kind, target)
+        film = replace(_film(chunks, fps, kind, target), metadata=metadata or {})
         with _written(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary = _temporary(target)
@@ -93,6 +104,7 @@ class _Film:
     fps: float
     width: int
     height: int
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class _ChunkError(Exception):
@@ -158,11 +170,16 @@ def _written(path: Path) -> Iterator[None]:
 
 
 def _write_h264(film: _Film, path: Path) -> None:
-    _encode(film, path, "mp4", "libx264", X264_OPTIONS, {"movflags": "+faststart"})
+    _encode(film, path, "mp4", "libx264", X264_OPTIONS, _mp4_options(film))
 
 
 def _write_quick_h264(film: _Film, path: Path) -> None:
-    _encode(film, path, "mp4", "libx264", QUICK_X264_OPTIONS, {"movflags": "+faststart"})
+    _encode(film, path, "mp4", "libx264", QUICK_X264_OPTIONS, _mp4_options(film))
+
+
+def _mp4_options(film: _Film) -> dict[str, str]:
+    # without use_metadata_tags the muxer drops, in silence, every key that it does not know
+    return {"movflags": "+faststart+use_metadata_tags" if film.metadata else "+faststart"}
 
 
 def _write_vp9(film: _Film, path: Path) -> None:
@@ -174,6 +191,7 @@ def _encode(
     film: _Film, path: Path, container: str, codec: str, options: dict[str, str], container_options: dict[str, str]
 ) -> None:
     with av.open(str(path), "w", format=container, options=container_options) as output:
+        output.metadata.update(film.metadata)
         stream = output.add_stream(codec, rate=Fraction(film.fps).limit_denominator(1001), options=options)
         context = stream.codec_context
         stream.width, stream.height, stream.pix_fmt = film.width, film.height, "yuv420p"
