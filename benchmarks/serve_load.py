@@ -91,8 +91,9 @@ async def post_all(server: Server, jobs: int, clients: int, pace_s: float) -> tu
     seconds: list[float] = []
     ids: list[str] = []
 
-    async def client(count: int) -> None:
+    async def client(number: int, count: int) -> None:
         connection = await Connection(server).open()
+        await asyncio.sleep(pace_s * number / clients)  # or all would come at the same moment
         for _ in range(count):
             begun = time.perf_counter()
             status, answer = await connection.ask("POST", "/v1/videos", KIND, FIELDS)
@@ -101,7 +102,7 @@ async def post_all(server: Server, jobs: int, clients: int, pace_s: float) -> tu
             ids.append(json.loads(answer)["id"])
             await asyncio.sleep(max(0.0, pace_s - (time.perf_counter() - begun)))
 
-    await asyncio.gather(*(client(jobs // clients) for _ in range(clients)))
+    await asyncio.gather(*(client(number, jobs // clients) for number in range(clients)))
     return seconds, ids
 
 

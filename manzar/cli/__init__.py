@@ -3,7 +3,14 @@ is imported by the command that needs it, so that `manzar --help` answers at onc
 
 from __future__ import annotations
 
-from manzar.cli import footage, models, scores, this_machine  # noqa: F401  (their order is that of the help)
+from manzar.cli import (  # noqa: F401  (their order is that of the help)
+    footage,
+    models,
+    provenance,
+    scores,
+    serving,
+    this_machine,
+)
 from manzar.cli.talk import app, fail
 from manzar.nouns import ManzarError
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from manzar.nouns import Frames
 
 AREA_COUNTS = 0.25
-LARGEST = 1.0  # times its own area: what a model is asked to make; beyond that the video is scaled
+LARGEST = 1.5  # times its own area: what a model is asked to make; beyond that the video is scaled
 
 
 @dataclass(frozen=True)
