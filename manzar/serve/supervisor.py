@@ -28,6 +28,13 @@ STOP_SECONDS = 3.5  # after which a worker is killed; it gives up by itself befo
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.2, 30.0  # before a dead worker's successor starts
 LIVED_SECONDS = 10.0  # a worker that got this old did not die of its start
 
+LIST_ACCELERATORS = """
+import torch
+if torch.accelerator.is_available():
+    kind = torch.accelerator.current_accelerator().type
+    print(*(f"{kind}:{index}" for index in range(torch.accelerator.device_count())))
+"""
+
 log = logging.getLogger(__name__)
 
 
@@ -156,20 +163,23 @@ def devices(workers: int) -> list[dict[str, str]]:
 
 
 def accelerators() -> list[str]:
-    """All that torch finds, as torch names them."""
-    import torch
+    """All that torch finds, as torch names them. A process of its own looks, so that the server stays small."""
+    return subprocess.run(
+        [sys.executable, "-P", "-c", LIST_ACCELERATORS], env=environment(), stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.split()
 
-    kind = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return [] if kind is None else [f"{kind.type}:{index}" for index in range(torch.accelerator.device_count())]
+
+def environment() -> dict[str, str]:
+    """This process's, its search path included."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def spawn(settings: ServeSettings, slot: Slot) -> subprocess.Popen[bytes]:
     """A worker on the slot's device; it has this process's search path, and hears of its end through its input."""
-    paths = os.pathsep.join(path for path in sys.path if path)
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "manzar.serve.worker", settings.to_json(), slot.name],
         stdin=subprocess.PIPE,
-        env={**os.environ, **slot.device, "PYTHONPATH": paths},
+        env=environment() | slot.device,
         start_new_session=True,  # Ctrl-C reaches the server alone, which ends its workers in good order
     )
 

@@ -37,6 +37,7 @@ STALL_SECONDS = 3600.0  # without a step: something hangs, and would keep its le
 STOP_SECONDS, IDLE_STOP_SECONDS = 2.5, 0.5  # after which a step is no longer waited for; what else there is to do
 STALLED = 3  # exit code
 MODELS_HELD = 2
+NICENESS = 5  # requests are answered while a generation wants every core
 MORE_KILLABLE = 500  # of 1000: when memory runs out the system ends this process, not the server (Linux)
 STOPPING = {signal.SIGTERM, signal.SIGINT}
 
@@ -265,6 +266,7 @@ def main(arguments: list[str]) -> None:
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=logging.INFO)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(MORE_KILLABLE))
+    os.nice(NICENESS)
     settings, name = ServeSettings.from_json(arguments[0]), arguments[1]
     worker = Worker(settings, name)
     for watch in (watch_signals, watch_server):
