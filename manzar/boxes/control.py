@@ -7,10 +7,11 @@ latent frame and the box tokens of that frame, of which the visual tokens alone 
     x ─ norm ─ enter ─ + cell ─┬─ self-attention with the frame's box tokens ─ + ─ norm ─ mlp ─ + ─ leave ─ + x
     boxes ─ Fourier ─ mlp ─────┘
 
-Two things are our own. The attention runs at a fraction of the DiT's width, so that a step costs a tenth more, not
-half as much again. And tokens are told where they lie (`cell`): a DiT with rotary positions knows distances only, and
-without it no token could tell whether a box is its own. `leave` starts at zero, so that at first the module adds
-nothing, bit for bit.
+Three things are our own. The attention runs at a fraction of the DiT's width, so that a step costs a tenth more, not
+half as much again. Tokens are told where they lie (`cell`): a DiT with rotary positions knows distances only. And what
+a token sees of a box is told in the token's own terms (`relation`): how much of it the box covers, and where the box's
+sides pass it. A token is many pixels wide; to find out from two positions in a Fourier basis where an edge cuts through
+it takes ten thousands of steps. `leave` starts at zero, so that at first the module adds nothing, bit for bit.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from manzar.nouns import ModelError
 WAVES = 8  # per scalar: frequencies 100^(k/8), k = 0 … 7, each as cosine and sine
 SCALARS = 8  # x0, y0, x1, y1, the identity's red, green and blue, and 1 for hard or 0 for soft
 # A batch of boxes is one tensor (B, t, N, 9), per latent frame: the scalars of each, and 1 where the slot holds a box.
+RELATIONS = 7  # numbers that say what a token sees of a box
+COVERED = 4.0  # logit of a box that covers the whole token, at first
 
 Hook = Callable[[Tensor], Tensor]
 
@@ -84,8 +87,9 @@ class BoxControl(nn.Module):
         """
         assert boxes.shape[1] == grid[0], f"boxes for {boxes.shape[1]} latent frames of {grid[0]}"
         tokens = self.tokens(boxes)  # (B, t, N, width)
-        where = fourier(cells(*grid[1:], boxes.device))  # (h·w, 64)
-        return [layer.hook(tokens, where) for layer in self.layers]  # type: ignore[operator]
+        places = cells(*grid[1:], boxes.device)  # (m, 4), m = h·w
+        seen = relation(places, boxes).flatten(0, 1)  # (B·t, m, N, 7)
+        return [layer.hook(tokens, fourier(places), seen) for layer in self.layers]  # type: ignore[operator]
 
 
 def without_boxes(boxes: Tensor) -> Tensor:
@@ -102,27 +106,40 @@ class BoxLayer(nn.Module):
         self.heads = config.heads
         self.enter = nn.Linear(config.dim, width)
         self.cell = nn.Linear(2 * WAVES * 4, width)
+        self.near = nn.Linear(RELATIONS, config.heads)
+        self.view = nn.Linear(config.heads * RELATIONS, width)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(approximate="tanh"), nn.Linear(2 * width, width))
         self.leave = nn.Linear(width, config.dim)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
+        nn.init.zeros_(self.near.weight)
+        nn.init.zeros_(self.near.bias)
+        with torch.no_grad():
+            self.near.weight[:, 0] = COVERED  # from the start a token looks at the boxes that cover it
 
-    def hook(self, tokens: Tensor, where: Tensor) -> Hook:
+    def hook(self, tokens: Tensor, where: Tensor, seen: Tensor) -> Hook:
         """What this layer does to the stream, with all that is the same at every step of a sampler done once.
 
-        tokens (B, t, N, width), where (m, 64).
+        tokens (B, t, N, width), where (m, 64), seen (B·t, m, N, 7).
         """
         _, keys, values = self._attended(tokens.flatten(0, 1))  # (B·t, heads, N, c) each
-        return partial(self, cell=self.cell(where), keys=keys, values=values)
+        nearness = self.near(seen).movedim(-1, 1)  # (B·t, heads, m, N)
+        return partial(self, cell=self.cell(where), keys=keys, values=values, nearness=nearness, seen=seen)
 
-    def forward(self, x: Tensor, cell: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """x (B, t·m, dim), cell (m, width), keys and values of the boxes (B·t, heads, N, c) -> (B, t·m, dim)."""
+    def forward(self, x: Tensor, cell: Tensor, keys: Tensor, values: Tensor, nearness: Tensor, seen: Tensor) -> Tensor:
+        """x (B, t·m, dim), cell (m, width), keys and values of the boxes (B·t, heads, N, c), nearness added to their
+        logits (B·t, heads, m, N), seen (B·t, m, N, 7) -> (B, t·m, dim)."""
         y = self.enter(F.layer_norm(x, x.shape[-1:])).view(-1, *cell.shape) + cell  # (B·t, m, width)
         q, k, v = self._attended(y)  # (B·t, heads, m, c) each
-        seen = F.scaled_dot_product_attention(q, torch.cat([k, keys], dim=2), torch.cat([v, values], dim=2))
-        y = y + self.out(rearrange(seen, "b heads m c -> b m (heads c)"))
+        logits = q @ torch.cat([k, keys], dim=2).mT * q.shape[-1] ** -0.5  # (B·t, heads, m, m + N)
+        logits = logits.float() + F.pad(nearness.float(), (k.shape[2], 0))
+        weights = logits.softmax(-1)
+        boxes = weights[..., k.shape[2] :]  # (B·t, heads, m, N)
+        attended = weights @ torch.cat([v, values], dim=2)  # (B·t, heads, m, c)
+        told = torch.einsum("bhmn,bmnf->bmhf", boxes, seen).flatten(2)  # (B·t, m, heads·7)
+        y = y + self.out(rearrange(attended, "b heads m c -> b m (heads c)")) + self.view(told)
         y = y + self.mlp(F.layer_norm(y, y.shape[-1:]))
         added: Tensor = self.leave(y).float().view(x.shape)
         return x + added
@@ -146,6 +163,22 @@ def cells(rows: int, columns: int, device: torch.device) -> Tensor:
     y, x = (torch.arange(n, device=device) / n for n in (rows, columns))
     top, left = torch.meshgrid(y, x, indexing="ij")
     return torch.stack([left, top, left + 1 / columns, top + 1 / rows], dim=-1).view(-1, 4)
+
+
+def relation(places: Tensor, boxes: Tensor) -> Tensor:
+    """What each cell (m, 4) sees of each box (B, t, N, 9): (B, t, m, N, 7), all 0 for a slot without a box.
+
+    The share of the cell that the box covers; the box's left, top, right and bottom side in widths and heights of the
+    cell, from the cell's own left and top, held to [-1, 2]; and how far right of and below the cell's middle the box's
+    middle lies, in shares of the frame.
+    """
+    sides = boxes[:, :, None, :, :4]  # (B, t, 1, N, 4)
+    corner, extent = places[:, None, :2], places[:, None, 2:] - places[:, None, :2]  # (m, 1, 2)
+    low, high = ((each - corner) / extent for each in (sides[..., :2], sides[..., 2:]))  # (B, t, m, N, 2)
+    covered = (high.clamp(0, 1) - low.clamp(0, 1)).prod(-1, keepdim=True)  # (B, t, m, N, 1)
+    offset = (sides[..., :2] + sides[..., 2:]) / 2 - corner - extent / 2  # (B, t, m, N, 2)
+    features = torch.cat([covered, low.clamp(-1, 2), high.clamp(-1, 2), offset], dim=-1)
+    return features * (boxes[:, :, None, :, SCALARS:] > 0)
 
 
 def palette(n: int) -> list[tuple[float, float, float]]:

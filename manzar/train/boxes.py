@@ -54,7 +54,8 @@ class BoxRecipe(DenoiseRecipe):
         self.fingerprint = digest([self.fingerprint, base, settings.stage])
 
     def is_matrix(self, name: str, p: nn.Parameter) -> bool:
-        return p.ndim == 2 and name.startswith("control.layers.") and ".cell." not in name
+        return p.ndim == 2 and name.startswith("control.layers.") and not any(
+            part in name for part in (".cell.", ".near.", ".view."))
 
     def rate(self, name: str) -> float:
         return 1.0 if name.startswith("control.") else 0.1
