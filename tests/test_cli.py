@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from tiny_model import tiny_parts
 
 from manzar import cli
+from manzar.cli.talk import ticker
 from manzar.curate import save_clips
 from manzar.generate import save_parts
 from manzar.media import probe, read
@@ -267,3 +268,14 @@ def test_ctrl_c_leaves_a_run_that_can_go_on(data: Path, tmp_path: Path) -> None:
     steps = checkpoints.read_metadata(tmp_path / "run" / checkpoints.NAME)["position"]
     done = subprocess.run([*words, "--resume", "--steps", str(json.loads(steps)["step"] + 1)], capture_output=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_progress_before_anything_is_done_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter((0.0, 7.0, 14.0))
+    monkeypatch.setattr("manzar.cli.talk.time.monotonic", lambda: next(now))
+    tick = ticker("files")
+    tick(0, 40, "12 pieces")
+    tick(7, 40, "")
+    assert capsys.readouterr().err == "0/40 files 12 pieces\n7/40 files, 0.5/s, 66 s left\n"

@@ -54,7 +54,9 @@ def ticker(unit: str) -> Progress:
         if done != total and now - said < (0.1 if terminal else 5.0):
             return
         said, rate = now, done / max(1e-6, now - started)
-        left = f"/{total} {unit}, {rate:.1f}/s, {max(0, total - done) / rate:.0f} s left" if total else f" {unit}"
+        left = f"/{total} {unit}" if total else f" {unit}"
+        if total and done:
+            left += f", {rate:.1f}/s, {max(0, total - done) / rate:.0f} s left"
         end = "\n" if done == total or not terminal else ""
         line = f"{done}{left} {detail}".rstrip()
         print(f"\r\x1b[2K{line}" if terminal else line, end=end, file=sys.stderr, flush=True)
