@@ -12,7 +12,7 @@ import torch
 from tiny_model import scramble, tiny_parts
 
 from manzar.boxes import BoxError, read_script
-from manzar.boxes.control import BoxControl, ControlConfig, cells, fourier, palette, without_boxes
+from manzar.boxes.control import BoxControl, ControlConfig, cells, fourier, palette, relation, without_boxes
 from manzar.generate import Boxes, Extend, FirstFrame, Generator, Loop, ModelParts, load_parts, save_parts
 from manzar.generate.boxes import load_control, new_control, save_control
 from manzar.nouns import ModelError, Request, UsageError, Video
@@ -165,3 +165,14 @@ def test_fourier_and_cells() -> None:
     grid = cells(2, 4, torch.device("cpu"))
     assert grid[5].tolist() == [0.25, 0.5, 0.5, 1.0]
     assert len(set(palette(8))) == 8
+
+
+def test_a_token_is_told_how_a_box_lies_to_it() -> None:
+    boxes = torch.zeros(1, 1, 2, 9)
+    boxes[0, 0, :, :4] = torch.tensor([0.25, 0.0, 0.75, 0.5])
+    boxes[0, 0, 0, 8] = 1  # the second slot holds no box
+    seen = relation(cells(2, 2, torch.device("cpu")), boxes)[0, 0]  # (m, N, 7)
+    assert seen[:, 0, 0].tolist() == [0.5, 0.5, 0.0, 0.0]  # half of each upper token is covered
+    left, top, right, bottom = seen[0, 0, 1:5].tolist()
+    assert (left, top, right, bottom) == (0.5, 0.0, 1.5, 1.0)
+    assert seen[0, 0, 5:].tolist() == [0.25, 0.0] and not seen[:, 1].any()
