@@ -23,6 +23,7 @@ bench: $(VENV)/.stamp
 	$(RUN) benchmarks/dit.py
 	$(RUN) benchmarks/vae.py
 	$(RUN) benchmarks/generate.py
+	$(RUN) benchmarks/boxes.py
 
 check: $(VENV)/.stamp
 	$(RUN) -m ruff check manzar tests benchmarks scripts

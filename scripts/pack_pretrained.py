@@ -17,6 +17,7 @@ import torch
 from door import run_script
 
 from manzar.generate import load_parts, save_parts
+from manzar.generate.boxes import load_control
 from manzar.generate.folder import load_vae, model_folder
 from manzar.nouns import UsageError, existing
 from manzar.vae import VideoVAE
@@ -30,12 +31,15 @@ def main() -> int:
     parser.add_argument("run", type=Path, help="run or model folder")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--vae", type=Path, help="a compression network whose decoder was trained on, alone")
+    parser.add_argument("--control", type=Path, help="a run of `manzar train boxes` on this very model")
     parser.add_argument("--scores", type=Path, help="what scripts/judge_world.py --json wrote")
     parser.add_argument("--note", default="", help="what else the card says")
     given = parser.parse_args()
     parts = load_parts(given.run)
     if given.vae:
         parts.vae = with_decoder(parts.vae, load_vae(model_folder(given.vae)))
+    if given.control:
+        parts.control = load_control(given.control, parts.dit).to(torch.bfloat16)
     for module in parts.modules.values():
         module.to(torch.bfloat16)
     if given.scores:

@@ -22,7 +22,7 @@ from manzar import weights
 from manzar.boxes.control import BoxControl
 from manzar.dit import DiT, DiTConfig
 from manzar.flow import Schedule
-from manzar.generate.boxes import control_folder, load_control
+from manzar.generate.boxes import control_folder, load_control, save_control
 from manzar.nouns import ModelError, Stride, UsageError, existing
 from manzar.text import TextEncoder
 from manzar.vae import VAEConfig, VideoVAE
@@ -195,6 +195,8 @@ def save_parts(parts: ModelParts, folder: str | Path) -> None:
             scratch / "text_encoder", parts.text.state_dict(), parts.text.config.to_json(), weights.WEIGHT_NAMES[1]
         )
         parts.text.save_tokenizer(scratch / "tokenizer")
+        if parts.control is not None:
+            save_control(parts.control, scratch)
         weights.write_json(scratch / "scheduler/scheduler_config.json", parts.schedule.to_json())
         weights.write_json(scratch / INFO, parts.info | {"prediction": parts.schedule.prediction})
         weights.write_json(scratch / INDEX, model_index(scratch))

@@ -122,9 +122,10 @@ class BoxRecipe(DenoiseRecipe):
         return " · ".join(prompts), np.concatenate(strips) if strips else np.zeros((8, 8, 3), np.uint8)
 
     def export(self, folder: Path, position: Position) -> None:
-        if not self.settings.freeze:
+        if self.settings.freeze:
+            save_control(self.control, folder)
+        else:
             save_parts(self.parts, folder)
-        save_control(self.control, folder)
 
 
 def trimmed(track: BoxTrack, start: int, frames: int) -> BoxTrack:
