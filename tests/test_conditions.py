@@ -147,7 +147,8 @@ def test_given_tokens_are_clean_and_stay_so(
     watched = Watched(model, monkeypatch)
     seen: list[Tensor] = []
     forward = model.parts.dit.forward
-    monkeypatch.setattr(model.parts.dit, "forward", lambda x, t, text: seen.append(t) or forward(x, t, text))
+    monkeypatch.setattr(model.parts.dit, "forward",
+                        lambda x, t, text, control: seen.append(t) or forward(x, t, text, control=control))
     (video,) = model.generate(replace(SMALL, conditions=(condition,)))
     assert video.frames.shape == (frames, 32, 32, 3)
     (state,), (latents,) = watched.states, watched.latents
