@@ -22,9 +22,9 @@ from manzar.curate.measures.limits import LIMITS
 from manzar.curate.plan import Settings, plan
 from manzar.curate.shots import FileTask, clip_file, recall, salvage
 from manzar.curate.splits import assign_splits
-from manzar.workers import Lost
 from manzar.media import encode
 from manzar.nouns import Box, BoxTrack, Clip, DataError, Rejection, StorageError, UsageError, Video
+from manzar.workers import Lost
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 CLIPS = SHARED / "clips"

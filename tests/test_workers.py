@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from manzar.workers import Beat, Lost, run_tasks
 from manzar.nouns import StorageError
+from manzar.workers import Beat, Lost, run_tasks
 
 
 def square(task: int, beat: Beat) -> int:

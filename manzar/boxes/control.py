@@ -34,6 +34,7 @@ WAVES = 8  # per scalar: frequencies 100^(k/8), k = 0 … 7, each as cosine and 
 SCALARS = 8  # x0, y0, x1, y1, the identity's red, green and blue, and 1 for hard or 0 for soft
 # A batch of boxes is one tensor (B, t, N, 9), per latent frame: the scalars of each, and 1 where the slot holds a box.
 RELATIONS = 7  # numbers that say what a token sees of a box
+FEW = 1 << 18  # elements of the stream
 COVERED = 4.0  # logit of a box that covers the whole token, at first
 
 Hook = Callable[[Tensor], Tensor]
@@ -131,18 +132,22 @@ class BoxLayer(nn.Module):
     def forward(self, x: Tensor, cell: Tensor, keys: Tensor, values: Tensor, nearness: Tensor, seen: Tensor) -> Tensor:
         """x (B, t·m, dim), cell (m, width), keys and values of the boxes (B·t, heads, N, c), nearness added to their
         logits (B·t, heads, m, N), seen (B·t, m, N, 7) -> (B, t·m, dim)."""
+        # a CPU takes longer to cast the weights than to multiply a few hundred tokens by them
+        with torch.autocast(x.device.type, enabled=torch.is_autocast_enabled(x.device.type) and x.numel() > FEW):
+            return x + self._added(x, cell, keys, values, nearness, seen)
+
+    def _added(self, x: Tensor, cell: Tensor, keys: Tensor, values: Tensor, nearness: Tensor, seen: Tensor) -> Tensor:
         y = self.enter(F.layer_norm(x, x.shape[-1:])).view(-1, *cell.shape) + cell  # (B·t, m, width)
         q, k, v = self._attended(y)  # (B·t, heads, m, c) each
-        logits = q @ torch.cat([k, keys], dim=2).mT * q.shape[-1] ** -0.5  # (B·t, heads, m, m + N)
-        logits = logits.float() + F.pad(nearness.float(), (k.shape[2], 0))
-        weights = logits.softmax(-1)
-        boxes = weights[..., k.shape[2] :]  # (B·t, heads, m, N)
-        attended = weights @ torch.cat([v, values], dim=2)  # (B·t, heads, m, c)
-        told = torch.einsum("bhmn,bmnf->bmhf", boxes, seen).flatten(2)  # (B·t, m, heads·7)
-        y = y + self.out(rearrange(attended, "b heads m c -> b m (heads c)")) + self.view(told)
+        logits = q @ torch.cat([k, keys.to(k.dtype)], dim=2).mT * q.shape[-1] ** -0.5  # (B·t, heads, m, m + N)
+        weights = (logits.float() + F.pad(nearness.float(), (k.shape[2], 0))).softmax(-1)
+        attended = weights.to(v.dtype) @ torch.cat([v, values.to(v.dtype)], dim=2)  # (B·t, heads, m, c)
+        boxes = weights[..., k.shape[2] :].transpose(1, 2)  # (B·t, m, heads, N)
+        told = (boxes @ seen).flatten(2)  # (B·t, m, heads·7)
+        y = y + self.out(attended.transpose(1, 2).flatten(2)) + self.view(told)
         y = y + self.mlp(F.layer_norm(y, y.shape[-1:]))
         added: Tensor = self.leave(y).float().view(x.shape)
-        return x + added
+        return added
 
     def _attended(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Query, key and value of tokens (b, n, width): (b, heads, n, c) each."""

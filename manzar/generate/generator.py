@@ -276,7 +276,7 @@ class Generator:
             return None
         assert self.parts.control is not None, "boxes are fitted to a model with box control"
         (t, h, w), (p, q, r) = given.shape, self.parts.dit.patch
-        with autocast(self.precision):
+        with autocast("fp32"):  # once for all steps: what is rounded here is rounded in all of them
             hooks = self.parts.control.hooks(boxes.expand(boxed, -1, -1, -1), (t // p, h // q, w // r))
         return hooks if boxed == len(rows) else [partial(on_first, hook, boxed) for hook in hooks]
 
@@ -295,8 +295,9 @@ class Generator:
 
 
 def on_first(hook: Hook, count: int, x: Tensor) -> Tensor:
-    """The stream (B, n, dim) with the hook at work on the first `count` samples."""
-    return torch.cat([hook(x[:count]), x[count:]])
+    """The stream (B, n, dim) with the hook at work on the first `count` samples, in place: nothing else has it."""
+    x[:count] = hook(x[:count])
+    return x
 
 
 def guided(request: Request) -> bool:
