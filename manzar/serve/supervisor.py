@@ -164,9 +164,8 @@ def devices(workers: int) -> list[dict[str, str]]:
 
 def accelerators() -> list[str]:
     """All that torch finds, as torch names them. A process of its own looks, so that the server stays small."""
-    return subprocess.run(
-        [sys.executable, "-P", "-c", LIST_ACCELERATORS], env=environment(), stdout=subprocess.PIPE, text=True, check=True
-    ).stdout.split()
+    command = [sys.executable, "-P", "-c", LIST_ACCELERATORS]
+    return subprocess.run(command, env=environment(), stdout=subprocess.PIPE, text=True, check=True).stdout.split()
 
 
 def environment() -> dict[str, str]:
