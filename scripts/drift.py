@@ -52,7 +52,7 @@ def sharpness(frames: Frames) -> float:
     return float(np.abs(np.diff(levels, axis=1)).mean() + np.abs(np.diff(levels, axis=2)).mean())
 
 
-def measures(pieces: list[Frames], clip: Video, through: Frames) -> list[tuple[float, float]]:
+def measures(pieces: list[Frames], through: Frames) -> list[tuple[float, float]]:
     """(colour, sharpness) of each piece; `through` is the given clip as the VAE gives it back."""
     mean = through.mean((0, 1, 2))
     return [(float(np.abs(piece.mean((0, 1, 2)) - mean).mean()), sharpness(piece) / sharpness(through))
@@ -82,7 +82,7 @@ def main() -> None:
         request = Request(captions(scene, 0)["en"], seed=seed)
         for name, extend in (("carried", carried), ("encoded anew", encoded_anew)):
             pieces = extend(generator, request, clip, asked.extensions)
-            rows[name].append(measures(pieces, clip, through))
+            rows[name].append(measures(pieces, through))
             strips.append(np.concatenate([film[-1], *(piece[-1] for piece in pieces)], axis=1))
     print("extension   " + "   ".join(f"{name:>12}: colour sharpness" for name in rows))
     for k in range(asked.extensions):

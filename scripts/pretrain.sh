@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The whole recipe of the model in manzar/pretrained. Run it again with the same FOLDER and it goes on where it was
-# stopped; a step that is done is not done again.
+# The recipe of the model in manzar/pretrained, without the detours that docs/log.md tells of. Run it again with the same
+# FOLDER and it goes on where it was stopped; a step that is done is not done again.
 #
 # usage: scripts/pretrain.sh cpu|gpu FOLDER [FOOTAGE]
 #
@@ -8,8 +8,8 @@
 #   gpu      one GPU, half an hour: 128x128, recipes/gpu.json; films the world on the GPU, needs no PyAV or diffusers
 #   FOOTAGE  films of one's own that the compression network learns from as well; captions are not needed
 #
-# VAE_MINUTES, GROW_MINUTES, DECODER_MINUTES and DIT_MINUTES set the length of the four trainings; to train an hour
-# longer, raise one of them and run the script again.
+# VAE_MINUTES, GROW_MINUTES, DECODER_MINUTES, DIT_MINUTES and BOX_MINUTES set the length of the five trainings; to train
+# an hour longer, raise one of them and run the script again.
 set -euo pipefail
 kind=${1:?usage: scripts/pretrain.sh cpu|gpu FOLDER [FOOTAGE]}
 out=${2:?usage: scripts/pretrain.sh cpu|gpu FOLDER [FOOTAGE]}
@@ -22,11 +22,13 @@ case $kind in
 cpu)
   vae_minutes=${VAE_MINUTES:-60}
   grow_minutes=${GROW_MINUTES:-50} decoder_minutes=${DECODER_MINUTES:-40} dit_minutes=${DIT_MINUTES:-240}
+  box_minutes=${BOX_MINUTES:-30} box_recipe=$out/boxes.json
   vae="crop=48 crop_frames=17 batch=4 ema=0.995" dit="layers=6 batch=32 cooldown=0.3"
   ;;
 gpu)
   vae_minutes=${VAE_MINUTES:-5}
   grow_minutes=${GROW_MINUTES:-5} decoder_minutes=${DECODER_MINUTES:-2} dit_minutes=${DIT_MINUTES:-18}
+  box_minutes=${BOX_MINUTES:-3} box_recipe=$recipe
   vae="crop=96 crop_frames=17 batch=32 ema=0.998" dit="layers=10 heads=5 batch=256"
   ;;
 *) echo "pretrain: '$kind' is not cpu or gpu" >&2; exit 2 ;;
@@ -35,13 +37,17 @@ esac
 # settings of a new run, or --resume for one that was begun
 train() { # verb run minutes data from settings
   local verb=$1 run=$2 minutes=$3 data=$4 from=$5; shift 5
-  if [ -e "$run/checkpoint.safetensors" ]; then manzar train "$verb" --out "$run" --minutes "$minutes" --resume; return; fi
+  if [ -e "$run/checkpoint.safetensors" ] || [ -e "$run/1-hard/checkpoint.safetensors" ]; then
+    manzar train "$verb" --out "$run" --minutes "$minutes" --resume
+    return
+  fi
   manzar train "$verb" --data "$data" --out "$run" --minutes "$minutes" ${from:+--from "$from"} \
     $(for pair in "$@"; do printf -- '--set %s ' "$pair"; done)
 }
 
 mkdir -p "$out"
 [ -e "$recipe" ] || cp "$here/recipes/$kind.json" "$recipe"
+[ -e "$box_recipe" ] || cp "$here/recipes/boxes.json" "$box_recipe"
 films=$recipe
 if [ -n "$footage" ]; then # world and footage in one data set
   films=$out/films
@@ -53,4 +59,9 @@ train vae "$out/vae" "$grow_minutes" "$films" "$out/vae16" $vae channels=32
 # the decoder goes on alone: all latents, and so what the transformer learns from them, stay as they are
 train vae "$out/decoder" "$decoder_minutes" "$films" "$out/vae" $vae decoder_only=true muon_lr=0.006 adam_lr=1e-3
 train dit "$out/dit" "$dit_minutes" "$recipe" "$out/vae" $dit prediction=sample
-"${PYTHON:-$here/.venv/bin/python}" "$here/scripts/pack_pretrained.py" "$out/dit" --vae "$out/decoder" --out "$out/pretrained"
+pack() { "${PYTHON:-$here/.venv/bin/python}" "$here/scripts/pack_pretrained.py" "$out/dit" --vae "$out/decoder" "$@"; }
+# boxes are learned beside the very weights that ship, which packing rounds; for other weights they are learned anew
+pack --out "$out/base"
+boxes=$out/boxes-$(sha256sum "$out/base/transformer/diffusion_pytorch_model.safetensors" | cut -c1-8)
+train boxes "$boxes" "$box_minutes" "$box_recipe" "$out/base"
+pack --control "$boxes" --out "$out/pretrained"

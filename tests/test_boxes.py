@@ -45,10 +45,8 @@ from manzar.boxes.measures import (
     measures,
 )
 from manzar.boxes.tracks import (
-    as_lists,
     crop_track,
     flip_track,
-    from_lists,
     groups,
     hard_latent,
     lined,
@@ -211,9 +209,8 @@ def test_missing_boxes_are_lines_at_the_ends_and_filled_between():
     assert not span([None, Box(0, 0, 0, 1)])
 
 
-def test_tracks_follow_crops_and_flips_and_lists():
+def test_tracks_follow_crops_and_flips():
     track = BoxTrack("a", (Box(0.1, 0.2, 0.3, 0.4), None, Box(0.6, 0.2, 0.8, 0.4)))
-    assert from_lists("a", as_lists(track)) == track
     half = crop_track(track, Box(0, 0, 0.5, 1))
     assert half.boxes[1:] == (None, None)
     assert near(half.boxes[0], Box(0.2, 0.2, 0.6, 0.4))

@@ -2,80 +2,34 @@
 
 from __future__ import annotations
 
-import gc
-import json
-import sys
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tiny_model import CHANNELS, tiny_parts
+from giving import CLIP, MASK, SMALL, STRIDE, Watched, footage, given_frames, model_with
+from tiny_model import CHANNELS
 from torch import Tensor
 
-from manzar import cli
-from manzar.flow import Schedule
-from manzar.generate import Connect, Edit, Extend, FirstFrame, Generator, Keyframes, Loop, initial_noise, save_parts
+from manzar.generate import Connect, Edit, Extend, FirstFrame, Generator, Keyframes, Loop, initial_noise
 from manzar.generate.conditions import Given
 from manzar.generate.edit import white
 from manzar.generate.fitting import Canvas, at_rate, fit_clip, to_frames, to_pixels
 from manzar.generate.given import LEAD, following, leading, part
 from manzar.generate.timeline import Timeline, Window, context
-from manzar.media import probe, read, write
-from manzar.nouns import Frames, Request, SamplingState, ShapeError, Stride, UsageError, Video
-
-SMALL = Request("a red ball", height=32, width=32, steps=2, guidance=1.0)
-STRIDE = Stride(4, 16, 16)
-
-
-def footage(frames: int, height: int = 32, width: int = 32, fps: float = 8.0, seed: int = 0) -> Video:
-    """Soft noise that drifts, so that no two frames and no two places are alike."""
-    base = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Video(np.stack([np.roll(base, k, axis=1) for k in range(frames)]), fps)
-
-
-def model_with(window: int | None = 17, kind: Any = "euler") -> Generator:
-    parts = tiny_parts(Schedule(kind, 3.0))
-    parts.info["defaults"] |= {"frames": 17} | ({} if window is None else {"window": window})
-    return Generator(parts, precision="fp32")
+from manzar.nouns import ShapeError, Stride, UsageError, Video
 
 
 @pytest.fixture(scope="module")
 def model() -> Generator:
     return model_with()
 
-
-def given_frames(state: SamplingState) -> list[int]:
-    """Latent frames of which everything is given."""
-    assert ((state.given == 0) | (state.given == 1)).all()
-    return [k for k, frame in enumerate(state.given) if bool(frame.all())]
-
-
-class Watched:
-    """Every window that a generation goes through: the state before the solver and the latents after it."""
-
-    def __init__(self, model: Generator, monkeypatch: pytest.MonkeyPatch):
-        self.states: list[SamplingState] = []
-        self.latents: list[Tensor] = []
-        sample = model.sample
-
-        def watched(request: Request, state: SamplingState, *rest: Any) -> Tensor:
-            self.states.append(state)
-            self.latents.append(sample(request, state, *rest))
-            return self.latents[-1]
-
-        monkeypatch.setattr(model, "sample", watched)
-
-
 @pytest.fixture
 def watched(model: Generator, monkeypatch: pytest.MonkeyPatch) -> Watched:
     return Watched(model, monkeypatch)
-
 
 # --- the timeline ---------------------------------------------------------------------------------------------------
 
@@ -122,9 +76,6 @@ def test_what_fits_in_one_window_is_made_in_one() -> None:
 # --- what is given --------------------------------------------------------------------------------------------------
 
 
-CLIP = footage(13)
-MASK = np.zeros((32, 32), np.uint8)
-MASK[:, 16:] = 255
 CASES: dict[str, tuple[Given, int, list[int]]] = {  # condition, frames of the result, latent frames given
     "first frame": (FirstFrame(CLIP.frames[0]), 17, [0]),
     "keyframes": (Keyframes({0: CLIP.frames[0], 8: CLIP.frames[3], -1: CLIP.frames[9]}), 17, [0, 2, 4]),
@@ -436,236 +387,3 @@ def test_a_state_is_never_absurd(model: Generator) -> None:
                    {"given": torch.zeros(2, 2, 2)}, {"clean": torch.zeros(1, CHANNELS, 1, 1, 1)}):  # fmt: skip
         with pytest.raises(AssertionError):
             replace(state, **change)
-
-
-# --- long videos ----------------------------------------------------------------------------------------------------
-
-
-LONG: dict[str, tuple[int | None, tuple[Given, ...], int]] = {
-    "text": (49, (), 49),
-    "forward": (40, (Extend(CLIP),), 53),
-    "backward": (41, (Extend(CLIP, "backward"),), 54),
-    "connect": (40, (Connect(CLIP, CLIP),), 66),
-    "loop": (33, (Loop(),), 33),
-    "edit": (None, (Edit(footage(40), 0.6, MASK),), 40),
-}
-
-
-@pytest.mark.parametrize("case", LONG)
-def test_a_stream_is_the_same_video(model: Generator, case: str) -> None:
-    frames, conditions, length = LONG[case]
-    request = replace(SMALL, frames=frames, conditions=conditions, seed=3)
-    (whole,) = model.generate(request)
-    chunks = list(model.stream(request))
-    assert np.array_equal(np.concatenate(chunks), whole.frames)
-    assert len(whole.frames) == length
-    if case == "text":
-        assert max(map(len, chunks)) <= 17
-        assert not np.array_equal(whole.frames, model.generate(replace(request, seed=4))[0].frames)
-
-
-def test_windows_are_given_the_latents_of_their_neighbour(model: Generator, watched: Watched) -> None:
-    model.generate(replace(SMALL, frames=41))
-    assert len(watched.states) == 3
-    for latents, state in zip(watched.latents, watched.states[1:], strict=False):
-        assert given_frames(state) == [0, 1]
-        assert torch.equal(state.clean[:, :, :2], latents[:, :, -2:])
-    noises = [state.latents[0, 0, -1] for state in watched.states]
-    assert not torch.equal(noises[1], noises[2]), "each window has noise of its own"
-
-
-def test_backwards_the_first_of_a_window_is_dropped(model: Generator, watched: Watched) -> None:
-    """A sample's latent frame 0 covers one pixel frame; inside a video only those that cover four will do."""
-    model.generate(replace(SMALL, frames=25, conditions=(Extend(CLIP, "backward"),)))
-    assert [given_frames(state) for state in watched.states] == [[3, 4]] * (len(watched.states) - 1) + [
-        given_frames(watched.states[-1])]
-    for latents, state in zip(watched.latents, watched.states[1:], strict=False):
-        given = state.clean[:, :, given_frames(state)]
-        assert torch.equal(given, latents[:, :, 1 : 1 + given.shape[2]])
-
-
-def test_decoding_goes_on_where_it_stopped(model: Generator, watched: Watched) -> None:
-    (video,) = model.generate(replace(SMALL, frames=41))
-    latents = torch.cat([watched.latents[0], *(each[:, :, 2:] for each in watched.latents[1:])], 2)
-    difference = to_frames(model.decode(latents)[0]).astype(int) - video.frames
-    assert abs(difference).max() <= 1
-
-
-def test_memory_does_not_grow(model: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    alive: list[weakref.ref[Tensor]] = []
-    most, sample = [], model.sample
-
-    def counted(*args: Any) -> Tensor:
-        latents = sample(*args)
-        alive.append(weakref.ref(latents))
-        return latents
-
-    monkeypatch.setattr(model, "sample", counted)
-    stream = model.stream(replace(SMALL, frames=4 * 30 + 1, steps=1))
-    for _ in stream:
-        gc.collect()
-        most.append(sum(ref() is not None for ref in alive))
-    assert len(alive) > 8 and max(most) <= 2
-
-
-def test_steps_are_counted_over_all_windows(model: Generator) -> None:
-    seen: list[tuple[int, int]] = []
-    model.generate(replace(SMALL, frames=41), lambda done, total, _: seen.append((done, total)))
-    assert seen == [(k, 6) for k in range(1, 7)]
-    seen.clear()
-    model.generate(replace(SMALL, steps=10, conditions=(Edit(CLIP, 0.3),)), lambda *told: seen.append(told[:2]))
-    assert seen[-1][0] == seen[-1][1] == len(seen) < 10
-
-
-def test_a_stream_is_of_one_video(model: Generator) -> None:
-    with pytest.raises(UsageError, match="of one video, not of 2"):
-        model.stream(replace(SMALL, count=2))
-
-
-def test_a_model_that_knows_no_window_makes_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder from elsewhere: every task works, and no length is cut up."""
-    model = model_with(window=None)
-    watched = Watched(model, monkeypatch)
-    for frames, conditions, length in LONG.values():
-        (video,) = model.generate(replace(SMALL, frames=frames, conditions=conditions, steps=1))
-        assert len(video.frames) == length
-    assert len(watched.states) == len(LONG) + 1, "a loop has two windows, all else one"
-    monkeypatch.setitem(model.parts.info, "defaults", {})
-    assert model.complete(Request("x")).frames == 81
-
-
-# --- on the command line --------------------------------------------------------------------------------------------
-
-
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
-    """`manzar generate …` in this process: exit code, standard output, standard error."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["manzar", "generate", *map(str, words)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return (int(stop.value.code or 0), *capfd.readouterr())
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def place(model: Generator, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("place")
-    save_parts(model.parts, folder / "model")
-    blocks = np.random.default_rng(2).integers(0, 256, (13, 3, 4, 3), dtype=np.uint8).repeat(16, 1).repeat(16, 2)
-    write(Video(blocks, 8.0), folder / "a.mp4")
-    write(footage(6, 48, 64, seed=1), folder / "b.mp4")
-    for name, frame in (("a", footage(1, 48, 64).frames[0]), ("b", footage(1, 64, 48).frames[0])):
-        write(Video(frame[None], 8.0), folder / f"{name}.png")
-    for name, level in (("mask", 255), ("black", 0)):
-        picture: Frames = np.zeros((1, 48, 64, 3), np.uint8)
-        picture[:, :, 32:] = level
-        write(Video(picture, 8.0), folder / f"{name}.png")
-    write(Video(np.full((1, 8, 8, 3), 255, np.uint8), 8.0), folder / "small.png")
-    return folder
-
-
-RUNS: dict[str, tuple[str, int]] = {  # flags, frames of the result
-    "image": ("--image a.png --frames 5", 5),
-    "keyframes": ("--keyframe 0=a.png --keyframe -1=b.png --frames 9", 9),
-    "image and last": ("--image a.png --keyframe -1=b.png --frames 9", 9),
-    "forward": ("--extend a.mp4 --seconds 1", 13 + 8),
-    "long": ("--extend a.mp4 --seconds 4", 13 + 32),
-    "backward": ("--extend a.mp4 --direction backward --frames 5", 5 + 13),
-    "picture, then clip": ("--extend a.mp4 --direction backward --image a.png --frames 5", 5 + 13),
-    "connect": ("--connect a.mp4 b.mp4", 13 + 8 + 6),
-    "loop": ("--loop", 17),
-    "loop from picture": ("--loop --image a.png", 17),
-    "a clip's loop": ("--loop --extend a.mp4", 13 + 8),
-    "edit": ("--edit a.mp4 --strength 0.5", 13),
-    "masked": ("--edit a.mp4 --mask mask.png --frames 5", 5),
-    "picture goes on": ("--extend a.png --frames 8", 1 + 8),
-}
-
-
-@pytest.mark.parametrize("case", RUNS)
-def test_every_task_from_the_command_line(call: Call, place: Path, tmp_path: Path, case: str) -> None:
-    flags, frames = RUNS[case]
-    words = [str(place / word) if "." in word and "=" not in word and word[0].isalpha() else word
-             for word in flags.split()]
-    words = [word.replace("=", f"={place}/") for word in words]
-    out = tmp_path / "o.mp4"
-    code, told, err = call("x", "--model", place / "model", "-o", out, "--steps", 1, "--json", *words)
-    assert code == 0, err
-    (row,) = (said := json.loads(told))["videos"]
-    assert said.keys() == {"videos", "steps", "seconds", "seconds_per_step"}
-    assert row == {"path": str(out), "frames": frames, "width": 32, "height": 32, "fps": 8.0, "seed": 0, "notes": []}
-    assert probe(out).frames == frames
-    if case == "masked":
-        own = read(place / "a.mp4", size=(43, 32), max_frames=5).frames[:, :, 5:37]
-        change = abs(read(out).frames.astype(int) - own).mean((0, 1, 3))
-        assert change[:12].mean() < 10 < 40 < change[20:].mean()  # through the codec
-
-
-def test_many_long_videos_are_written_one_by_one(call: Call, place: Path, tmp_path: Path) -> None:
-    words = ["x", "--model", place / "model", "-o", tmp_path / "o.mp4", "--steps", 1, "--frames", 33, "--count", 2]
-    code, told, err = call(*words, "--json")
-    assert code == 0, err
-    rows = json.loads(told)["videos"]
-    assert [(row["seed"], row["frames"]) for row in rows] == [(0, 33), (1, 33)]
-    assert not np.array_equal(read(rows[0]["path"]).frames, read(rows[1]["path"]).frames)
-
-
-REFUSED: dict[str, tuple[str, ...]] = {  # flags: what the one line must say
-    "--extend {a}.mp4 --edit {a}.mp4": ("--extend", "--edit"),
-    "--extend {a}.mp4 --connect {a}.mp4 {b}.mp4": ("--extend", "--connect"),
-    "--extend {a}.mp4 --image {a}.png": ("--extend", "--image", "--direction backward"),
-    "--connect {a}.mp4 {b}.mp4 --loop": ("--connect", "--loop"),
-    "--loop --extend {a}.mp4 --direction backward": ("--loop", "--direction"),
-    "--edit {a}.mp4 --keyframe 0={a}.png": ("--edit", "--keyframe"),
-    "--direction forward": ("--direction", "--extend"),
-    "--strength 0.5": ("--strength", "--edit"),
-    "--mask {m}.png": ("--mask", "--edit"),
-    "--edit {a}.mp4 --strength 0": ("strength", "0"),
-    "--edit {a}.mp4 --strength 1.2": ("strength", "1.2"),
-    "--edit {a}.mp4 --mask {s}.png": ("8x8", "64x48"),
-    "--edit {a}.mp4 --mask {k}.png": ("all black",),
-    "--edit {a}.mp4 --seconds 9": ("72 frames", "13"),
-    "--extend {n}.mp4": ("none.mp4", "no such"),
-    "--image {n}.png": ("none.png", "no such"),
-    "--keyframe 0={n}.png": ("none.png", "no such"),
-    "--keyframe 17={a}.png": ("keyframe 17", "0 to 16"),
-    "--keyframe first={a}.png": ("first=", "INDEX=PICTURE"),
-    "--keyframe 3={a}.png --keyframe 3={b}.png": ("twice",),
-    "--image {a}.png --keyframe 0={b}.png": ("--image", "--keyframe 0"),
-    "--loop --frames 1": ("loop of 1",),
-}
-
-
-@pytest.mark.parametrize("flags", REFUSED)
-def test_what_cannot_be_is_one_clear_line(call: Call, place: Path, tmp_path: Path, flags: str) -> None:
-    names = {"a": "a", "b": "b", "m": "mask", "k": "black", "s": "small", "n": "none"}
-    words = flags.format(**{key: str(place / name) for key, name in names.items()}).split()
-    code, told, err = call("x", "--model", place / "model", "-o", tmp_path / "o.mp4", "--steps", 1, *words)
-    line = err.strip().splitlines()[-1]
-    assert (code, told) == (2, ""), err
-    assert line.startswith("error: ") and all(word in line for word in REFUSED[flags]), line
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_damaged_clip_is_named(call: Call, place: Path, tmp_path: Path) -> None:
-    (tmp_path / "bad.mp4").write_bytes(b"not a film")
-    code, _, err = call("x", "--model", place / "model", "-o", tmp_path / "o.mp4", "--extend", tmp_path / "bad.mp4")
-    assert code == 1 and "bad.mp4" in err.strip().splitlines()[-1]
-    assert not (tmp_path / "o.mp4").exists()
-
-
-def test_the_model_that_ships_is_the_default(
-    call: Call, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from manzar.generate import files, generator
-
-    assert generator.load.__defaults__[0] == files.PRETRAINED  # type: ignore[index]
-    assert files.PRETRAINED.parts[-2:] == ("manzar", "pretrained")
-    monkeypatch.setitem(files.generate_files.__kwdefaults__, "model", place / "model")
-    assert call("x", "-o", tmp_path / "o.mp4", "--steps", 1, "--frames", 5)[0] == 0

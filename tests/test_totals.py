@@ -178,7 +178,7 @@ def test_what_has_no_value_is_left_out(tmp_path: Path) -> None:
 
 
 def test_plain_values_and_reports(tmp_path: Path) -> None:
-    results.write_raw(tmp_path / "raw.json", {"color": 0.5})
+    (tmp_path / "raw.json").write_text('{"color": 0.5}')
     assert results.raw_values(results.read(tmp_path / "raw.json")) == {"color": 0.5}
     (tmp_path / "raw.json").write_text('{"human action": 1, "scene": null}')
     assert results.raw_values(results.read(tmp_path / "raw.json")) == {"human_action": 1.0, "scene": None}

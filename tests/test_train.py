@@ -18,10 +18,8 @@ import pytest
 import torch
 from torch import nn
 
-from manzar.boxes import read_script
 from manzar.curate import read_clips, save_clips, write_clips
-from manzar.generate import Boxes, Generator, load_parts
-from manzar.generate.boxes import load_control
+from manzar.generate import Generator, load_parts
 from manzar.generate.folder import load_vae
 from manzar.nouns import (
     DataError,
@@ -36,8 +34,6 @@ from manzar.nouns import (
 )
 from manzar.train import Budget, train_run
 from manzar.train import checkpoint as checkpoints
-from manzar.train import run as run_module
-from manzar.train.boxed import identities, soften
 from manzar.train.data import FootageClips
 from manzar.train.denoise import batch_sizes, bucket_shares, pick_languages
 from manzar.train.ema import Ema
@@ -445,84 +441,3 @@ def test_training_the_decoder_alone_leaves_the_latents_as_they_were(data: Path, 
     train_run("vae", Path(), tmp_path / "run", Budget(steps=5), resume=True, quiet=True)
     with pytest.raises(SettingError, match="decoder_only=true needs --from"):
         train_run("vae", data, tmp_path / "other", Budget(steps=1), pairs=["decoder_only=true"], quiet=True)
-
-
-TINY_BOXES = ["batch=4", "size=32", "frames=9", "width=16", "objects=3", "validations=1", "sample_steps=2", "images=0"]
-
-
-@pytest.fixture(scope="module")
-def dit_run(data: Path, vae_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = tmp_path_factory.mktemp("runs") / "dit"
-    train_run("dit", data, run, Budget(steps=2), source=vae_run, pairs=TINY_DIT, quiet=True)
-    return run
-
-
-def test_boxes_are_learned_in_three_stages_and_leave_the_base_as_it_was(
-    data: Path, dit_run: Path, tmp_path: Path
-) -> None:
-    outcome = train_run("boxes", data, tmp_path / "boxes", Budget(steps=10), source=dit_run, pairs=TINY_BOXES,
-                        quiet=True)  # fmt: skip
-    logs = [read_log(tmp_path / "boxes" / stage) for stage in ("1-hard", "2-soft", "3-clean")]
-    assert [log[-1]["step"] for log in logs] == [4, 2, 4]
-    parts = load_parts(dit_run)
-    parts.control = load_control(outcome.run, parts.dit)
-    asked = Request("", 9, 32, 32, steps=2, seed=1)
-    boxes = Boxes(read_script({"objects": [{"keys": [{"at": 0, "box": [0, 0, 0.5, 0.5]}]}]}))
-    base = Generator(load_parts(dit_run), "fp32").generate(asked)[0].frames
-    steered = Generator(parts, "fp32")
-    assert (steered.generate(asked)[0].frames == base).all()
-    assert (steered.generate(replace(asked, conditions=(boxes,)))[0].frames != base).any()
-
-
-def test_a_stage_of_boxes_resumes_by_itself(data: Path, dit_run: Path, tmp_path: Path) -> None:
-    settings = [*TINY_BOXES, "stage=soft"]
-    whole, parted = tmp_path / "whole", tmp_path / "parted"
-    train_run("boxes", data, whole, Budget(steps=4), source=dit_run, pairs=settings, quiet=True)
-    train_run("boxes", data, parted, Budget(steps=2), source=dit_run, pairs=settings, quiet=True)
-    train_run("boxes", data, parted, Budget(steps=4), resume=True, quiet=True)
-    assert [step["loss"] for step in steps_of(whole)][:2] == [step["loss"] for step in steps_of(parted)][:2]
-    assert len(steps_of(parted)) == 4
-
-
-def steps_of(run: Path) -> list[dict[str, float]]:
-    return [row for row in read_log(run) if row["kind"] == "step"]
-
-
-def test_an_interrupted_run_of_all_stages_goes_on_with_the_stage_it_was_in(
-    data: Path, dit_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run, calls = tmp_path / "boxes", list[str]()
-    original = run_module.train_job
-
-    def stop_in_the_second(job: run_module.Job, folder: Path, *rest: object) -> object:
-        calls.append(folder.name)
-        outcome = original(job, folder, *rest)  # type: ignore[arg-type]
-        return replace(outcome, finished=False) if len(calls) == 2 else outcome
-
-    monkeypatch.setattr(run_module, "train_job", stop_in_the_second)
-    assert not train_run("boxes", data, run, Budget(steps=6), source=dit_run, pairs=TINY_BOXES, quiet=True).finished
-    shutil.rmtree(run / "2-soft" / "model")  # what stopped half-way has exported nothing
-    assert train_run("boxes", data, run, Budget(steps=6), resume=True, quiet=True).finished
-    assert calls == ["1-hard", "2-soft", "2-soft", "3-clean"]
-
-
-def test_boxes_need_tracks(tmp_path: Path, dit_run: Path) -> None:
-    bare = ((video, replace(clip, tracks=())) for video, clip in clips(12, 0, VideoShape(9, 32, 32), 8.0))
-    save_clips(bare, tmp_path / "data")
-    with pytest.raises(DataError, match="no clip has tracks"):
-        train_run("boxes", tmp_path / "data", tmp_path / "run", Budget(steps=1), source=dit_run, pairs=TINY_BOXES,
-                  quiet=True)  # fmt: skip
-
-
-def test_identities_and_softening() -> None:
-    assert identities(5, 3, 8) == identities(5, 3, 8) and len(set(identities(5, 8, 8))) == 8
-    exact = torch.tensor([0.4, 0.4, 0.6, 0.6, 1.0, 0.0, 0.0, 1.0, 1.0]).repeat(1000, 1)
-    exact[0, :4] = torch.tensor([0.0, 0.2, 0.0, 0.5])  # out of view
-    soft = soften(exact, 0.8, torch.Generator().manual_seed(0))
-    relaxed = soft[:, 7] == 0
-    assert 0.75 < relaxed.float().mean() < 0.85
-    assert torch.equal(soft[~relaxed], exact[~relaxed]) and torch.equal(soft[0, :4], exact[0, :4])
-    inner = relaxed.clone()
-    inner[0] = False
-    margins = (exact - soft)[inner, :4] * torch.tensor([1.0, 1.0, -1.0, -1.0])
-    assert (margins >= -1e-6).all() and 0.09 < margins.mean() < 0.13  # Beta(1, 8) has the mean 1/9

@@ -42,16 +42,6 @@ def span(boxes: Sequence[Box | None]) -> range:
     return range(seen[0], seen[-1] + 1) if seen else range(0)
 
 
-def as_lists(track: BoxTrack) -> list[list[float] | None]:
-    """As plain JSON: [x0, y0, x1, y1] per frame, null where it is out of view."""
-    return [None if box is None else box.as_list() for box in track.boxes]
-
-
-def from_lists(name: str, rows: Sequence[Sequence[float] | None]) -> BoxTrack:
-    """The inverse of `as_lists`."""
-    return BoxTrack(name, tuple(None if row is None else Box(*row) for row in rows))
-
-
 def flip_track(track: BoxTrack) -> BoxTrack:
     """The track of the same film seen in a mirror."""
     return _each(track, flipped)

@@ -117,7 +117,7 @@ def show(
 ) -> None:
     """A self-contained page of clips with captions and measures, to look at."""
     if boxes is not None:
-        from manzar.cli.boxed import show_boxes
+        from manzar.cli.box_view import show_boxes
 
         if len(targets) != 1 or where is not None:
             raise UsageError("--boxes are those of one video; name just that one, and no --where")

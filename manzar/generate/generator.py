@@ -276,8 +276,7 @@ class Generator:
             return None
         assert self.parts.control is not None, "boxes are fitted to a model with box control"
         (t, h, w), (p, q, r) = given.shape, self.parts.dit.patch
-        with autocast("fp32"):  # once for all steps: what is rounded here is rounded in all of them
-            hooks = self.parts.control.hooks(boxes.expand(boxed, -1, -1, -1), (t // p, h // q, w // r))
+        hooks = self.parts.control.hooks(boxes.expand(boxed, -1, -1, -1), (t // p, h // q, w // r))
         return hooks if boxed == len(rows) else [partial(on_first, hook, boxed) for hook in hooks]
 
     @torch.no_grad()

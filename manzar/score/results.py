@@ -18,7 +18,7 @@ from typing import Any
 
 from manzar.nouns import UsageError, existing, storage
 from manzar.score.dimension import Measured
-from manzar.score.totals import Raw, plain
+from manzar.score.totals import plain
 
 SUFFIX = "_eval_results.json"
 FILM_SCALE: dict[str, float] = {"imaging_quality": 100.0}  # a film's own value by this is on the aggregate's scale
@@ -82,11 +82,6 @@ def write(path: str | Path, results: Mapping[str, Result]) -> Path:
         for name, result in results.items() if result.aggregate is not None
     }
     return _dump(path, rows)
-
-
-def write_raw(path: str | Path, raw: Raw) -> Path:
-    """Write a plain {dimension: value}. Raises StorageError where the disk is full or not writable."""
-    return _dump(path, raw)
 
 
 def _row(film: FilmResult) -> dict[str, Any]:

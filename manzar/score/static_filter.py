@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 FASTEST = 0.02  # of the pixels; their mean speed is the speed of a pair
 KEPT = 5  # films of a prompt
-SAMPLED = 25  # to be made of each prompt
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from manzar.boxes.tracks import span
 from manzar.generate import Boxes, Generator, ModelParts, load_parts, save_parts
 from manzar.generate.boxes import load_control, new_control, save_control
 from manzar.nouns import BoxTrack, DataError, Frames, Request
-from manzar.train.boxed import Painted, boxes_of, held, soften
+from manzar.train.box_clips import Painted, boxes_of, held, soften
 from manzar.train.checkpoint import Position
 from manzar.train.data import Clips, digest
 from manzar.train.denoise import DenoiseRecipe, LatentBatch, open_buckets
@@ -157,8 +157,7 @@ def strip(frames: Frames, plans: Sequence[Plan]) -> Frames:
 def box_recipe(data: Path, settings: BoxSettings, source: Path, log: RunLog) -> BoxRecipe:
     """The module for the folder in `source`, fresh or from `settings.start`, and the clips its stage needs."""
     s = settings
-    if s.stage == "all":
-        raise AssertionError("a recipe is of one stage; train_stages runs them all")
+    assert s.stage != "all", "a recipe is of one stage; train_stages runs them all"
     parts = load_parts(source)
     for module in parts.modules.values():
         module.requires_grad_(False)

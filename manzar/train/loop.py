@@ -42,15 +42,6 @@ class StepLoss:
     per_sample: Tensor | None = None
 
 
-class Batch(Protocol):
-    """Any record of tensors that knows its size, its shape for the probe, and where it came from."""
-
-    @property
-    def clip_ids(self) -> list[str]: ...
-
-    def __len__(self) -> int: ...
-
-
 class Recipe(Protocol):
     """What differs between training a VAE, a DiT and a LoRA."""
 
@@ -67,7 +58,8 @@ class Recipe(Protocol):
     def rate(self, name: str) -> float:
         """A factor on a parameter's learning rate."""
 
-    def batch(self, generator: torch.Generator) -> Any: ...
+    def batch(self, generator: torch.Generator) -> Any:
+        """A record of tensors that knows its length, and in `clip_ids` where it came from."""
 
     def probe_batches(self) -> list[tuple[float, Any]]:
         """(share of steps, batch) for every shape that occurs, for the forecast."""

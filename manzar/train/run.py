@@ -66,16 +66,15 @@ def train_job(job: Job, run: Path, budget: Budget, resume: bool, quiet: bool) ->
 def train_stages(job: Job, settings: BoxSettings, run: Path, budget: Budget, quiet: bool) -> Outcome:
     """The stages of box control one after another, each from what the last came to; those that are done stay so."""
     record(job, run)
-    before, outcome = settings.start, None
+    start, last = settings.start, len(SHARES)
     for number, (stage, share) in enumerate(SHARES.items(), 1):
         folder = run / f"{number}-{stage}"
-        if outcome is not None or not control_folder(folder) or number == len(SHARES):
-            own = replace(job, settings=settings.model_copy(update={"stage": stage, "start": before}))
+        if number == last or not control_folder(folder):
+            own = replace(job, settings=settings.model_copy(update={"stage": stage, "start": start}))
             outcome = train_job(own, folder, budget.part(share), (folder / checkpoint.NAME).exists(), quiet)
             if not outcome.finished:
                 return outcome
-        before = str(folder)
-    assert outcome is not None
+        start = str(folder)
     shutil.copytree(outcome.model, run / "model", dirs_exist_ok=True)
     return replace(outcome, run=run, model=run / "model")
 

@@ -108,6 +108,8 @@ class BoxSettings(LatentSettings):
     ema: float = Field(0.99, ge=0, lt=1)
     cooldown: float = Field(0.3, ge=0, le=1)
     validations: int = Field(3, ge=1)
+    sigma_mean: float = Field(1.5, description="mean of logit σ; things find their places near noise")
+    given: float = Field(0.3, ge=0, le=1, description="share of batches in which something is given; see given.py")
     stage: Literal["all", "hard", "soft", "clean"] = Field(
         "all", description="hard boxes painted in; most of them soft; nothing painted in any more; all: one by one")
     start: str = Field("", description="box control to go on from: a run or folder")

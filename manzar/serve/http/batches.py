@@ -106,7 +106,7 @@ class BatchList(BaseModel):
 
 @router.post("", summary="Create a batch")
 def create_batch(here: Here, owner: Owner, body: BatchBody) -> Batch:
-    files.found(here, owner, body.input_file_id, "input_file_id")
+    here.records.one(files.FILES, body.input_file_id, owner, "input_file_id")
     return shown(here.records.add(KIND, new_id("batch"), owner, status="validating", lines=[],
                                   counts={"total": 0, "completed": 0, "failed": 0}, **body.model_dump()))
 
@@ -118,33 +118,24 @@ def list_batches(
     after: Annotated[str | None, Query(max_length=64)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> BatchList:
-    page = here.records.page(KIND, owner, after, limit, "desc")
-    if page is None:
-        raise missing(f"there is no batch {after!r}", "after")
-    data = [shown(record) for record in page[0]]
+    records, has_more = here.records.page(KIND, owner, after, limit, "desc")
+    data = [shown(record) for record in records]
     return BatchList(data=data, first_id=data[0].id if data else None, last_id=data[-1].id if data else None,
-                     has_more=page[1])
+                     has_more=has_more)
 
 
 @router.get("/{batch_id}", summary="One batch")
 def retrieve_batch(here: Here, owner: Owner, batch_id: str) -> Batch:
-    return shown(found(here, owner, batch_id))
+    return shown(here.records.one(KIND, batch_id, owner, "batch_id"))
 
 
 @router.post("/{batch_id}/cancel", summary="Cancel a batch")
 def cancel_batch(here: Here, owner: Owner, batch_id: str) -> Batch:
     """What is made stays; the rest is not made."""
-    record = found(here, owner, batch_id)
+    record = here.records.one(KIND, batch_id, owner, "batch_id")
     if record["status"] not in OPEN or "cancelling_at" in record:
         raise conflict(f"{batch_id} is {shown(record).status} already", "batch_id")
     return shown(here.records.merge(batch_id, {"cancelling_at": int(time.time())}) or record)
-
-
-def found(here: Context, owner: str, id: str) -> Record:
-    record = here.records.get(KIND, id, owner)
-    if record is None:
-        raise missing(f"there is no batch {id!r}", "batch_id")
-    return record
 
 
 def shown(record: Record) -> Batch:

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from manzar.serve.http.bodies import CharacterBody, documented, read_body
 from manzar.serve.http.context import Context, Here, Owner
-from manzar.serve.http.errors import REFUSALS, ApiError, bad, missing, unfit
+from manzar.serve.http.errors import REFUSALS, ApiError, bad, unfit
 from manzar.serve.http.records import Record, new_id
 from manzar.serve.http.uploads import Uploads
 
@@ -82,12 +82,12 @@ def list_characters(here: Here, owner: Owner) -> CharacterList:
 
 @router.get("/v1/videos/characters/{character_id}", summary="One character")
 def retrieve_character(here: Here, owner: Owner, character_id: str) -> CharacterObject:
-    return shown(found(here, owner, character_id))
+    return shown(here.records.one(KIND, character_id, owner, "character_id"))
 
 
 @router.delete("/v1/videos/characters/{character_id}", summary="Delete a character")
 def delete_character(here: Here, owner: Owner, character_id: str) -> CharacterDeleted:
-    record = found(here, owner, character_id)
+    record = here.records.one(KIND, character_id, owner, "character_id")
     here.records.remove(record["id"])
     shutil.rmtree(here.folder(KIND, record["id"]), ignore_errors=True)
     return CharacterDeleted(id=record["id"])
@@ -107,7 +107,7 @@ def cast(here: Context, owner: str, ids: Sequence[str], prompt: str, has_frame: 
     frame: Path | None = None
     notes: list[str] = []
     for index, id in enumerate(ids):
-        record = found(here, owner, id, "characters")
+        record = here.records.one(KIND, id, owner, "characters")
         name, description = record["name"], record["description"]
         pattern = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)
         if not pattern.search(prompt):
@@ -123,13 +123,6 @@ def cast(here: Context, owner: str, ids: Sequence[str], prompt: str, has_frame: 
         else:
             notes.append(f"{name}'s looks are not given to the model, which takes one first frame only")
     return Cast(prompt, frame, tuple(notes))
-
-
-def found(here: Context, owner: str, id: str, param: str = "character_id") -> Record:
-    record = here.records.get(KIND, id, owner)
-    if record is None:
-        raise missing(f"there is no character {id!r}", param)
-    return record
 
 
 def shown(record: Record) -> CharacterObject:

@@ -14,7 +14,7 @@ from manzar.nouns import storage
 from manzar.serve.http.bodies import documented, read_body
 from manzar.serve.http.content import binary, file_answer
 from manzar.serve.http.context import Context, Here, Owner
-from manzar.serve.http.errors import REFUSALS, ApiError, bad, missing
+from manzar.serve.http.errors import REFUSALS, ApiError, bad
 from manzar.serve.http.records import Record, new_id
 from manzar.serve.http.uploads import CHUNK_BYTES, Uploads, check_name
 
@@ -97,10 +97,7 @@ def list_files(
     order: Literal["asc", "desc"] = "desc",
     purpose: Annotated[str | None, Query(max_length=64)] = None,
 ) -> FileList:
-    page = here.records.page(FILES, owner, after, limit, order)
-    if page is None:
-        raise missing(f"there is no file {after!r}", "after")
-    records, has_more = page
+    records, has_more = here.records.page(FILES, owner, after, limit, order)
     data = [shown(record) for record in records if purpose in (None, record["purpose"])]
     last = records[-1]["id"] if records else None
     return FileList(data=data, first_id=records[0]["id"] if records else None, last_id=last, has_more=has_more)
@@ -108,12 +105,12 @@ def list_files(
 
 @router.get("/{file_id}", summary="One file")
 def retrieve_file(here: Here, owner: Owner, file_id: str) -> FileObject:
-    return shown(found(here, owner, file_id))
+    return shown(here.records.one(FILES, file_id, owner, "file_id"))
 
 
 @router.delete("/{file_id}", summary="Delete a file")
 def delete_file(here: Here, owner: Owner, file_id: str) -> FileDeleted:
-    record = found(here, owner, file_id)
+    record = here.records.one(FILES, file_id, owner, "file_id")
     here.records.remove(record["id"])
     here.folder(FILES, record["id"]).unlink(missing_ok=True)
     return FileDeleted(id=record["id"])
@@ -123,7 +120,7 @@ def delete_file(here: Here, owner: Owner, file_id: str) -> FileDeleted:
             responses={200: binary("application/octet-stream"), 206: binary("application/octet-stream"),
                        304: {"description": "It has not changed."}})  # fmt: skip
 async def download_file(request: Request, here: Here, owner: Owner, file_id: str) -> Response:
-    record = await anyio.to_thread.run_sync(found, here, owner, file_id)
+    record = await anyio.to_thread.run_sync(here.records.one, FILES, file_id, owner, "file_id")
     return await file_answer(request, here.folder(FILES, record["id"]), "application/octet-stream", f"{file_id}.bin")
 
 
@@ -145,13 +142,6 @@ def keep(here: Context, owner: str, path: Path, name: str, purpose: str) -> File
         place.parent.mkdir(parents=True, exist_ok=True)
         path.rename(place)
     return shown(here.records.add(FILES, id, owner, bytes=size, filename=name, purpose=purpose))
-
-
-def found(here: Context, owner: str, id: str, param: str = "file_id") -> Record:
-    record = here.records.get(FILES, id, owner)
-    if record is None:
-        raise missing(f"there is no file {id!r}", param)
-    return record
 
 
 def shown(record: Record) -> FileObject:

@@ -8,8 +8,10 @@ import sqlite3
 import time
 from typing import Any
 
+from manzar.serve.http.errors import missing
 from manzar.serve.store import Store
 
+ONE = {"batches": "batch", "characters": "character", "files": "file", "webhooks": "webhook"}  # of each kind
 TABLE = """CREATE TABLE IF NOT EXISTS records (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, owner TEXT NOT NULL,
     body TEXT NOT NULL)"""
@@ -41,6 +43,13 @@ class Records:
         rows = self._store.read("SELECT body FROM records WHERE id = ? AND kind = ? AND owner = ?", (id, kind, owner))
         return json.loads(rows[0]["body"]) if rows else None
 
+    def one(self, kind: str, id: str, owner: str, param: str) -> Record:
+        """Raises ApiError, 404, that names the parameter which asked for it."""
+        record = self.get(kind, id, owner)
+        if record is None:
+            raise missing(f"there is no {ONE[kind]} {id!r}", param)
+        return record
+
     def merge(self, id: str, fields: Record) -> Record | None:
         """The record with these fields as they are now, in one transaction; None if it is no longer there."""
 
@@ -67,17 +76,15 @@ class Records:
         rows = self._store.read("SELECT owner, body FROM records WHERE kind = ? ORDER BY number", (kind,))
         return [(row["owner"], json.loads(row["body"])) for row in rows]
 
-    def page(
-        self, kind: str, owner: str, after: str | None, limit: int, order: str
-    ) -> tuple[list[Record], bool] | None:
-        """Up to `limit` records that follow `after`, and whether there are more; None if there is no record `after`."""
+    def page(self, kind: str, owner: str, after: str | None, limit: int, order: str) -> tuple[list[Record], bool]:
+        """Up to `limit` records that follow `after`, and whether there are more. Raises ApiError without such a one."""
         records = self.of(kind, owner)
         if order == "desc":
             records.reverse()
         if after is not None:
             places = [index for index, record in enumerate(records) if record["id"] == after]
             if not places:
-                return None
+                raise missing(f"there is no {ONE[kind]} {after!r}", "after")
             records = records[places[0] + 1 :]
         return records[:limit], len(records) > limit
 

@@ -181,9 +181,8 @@ class Submission:
             found = await self.uploads.data_url(reference.image_url, "picture", param)
         else:
             assert reference.file_id is not None
-            record = await anyio.to_thread.run_sync(self.here.records.get, FILES, reference.file_id, self.owner)
-            if record is None:
-                raise missing(f"there is no file {reference.file_id!r}", f"{param}.file_id")
+            asked = (FILES, reference.file_id, self.owner, f"{param}.file_id")
+            record = await anyio.to_thread.run_sync(self.here.records.one, *asked)
             found = await self.uploads.copy(self.here.folder(FILES, record["id"]), "picture", param)
         return self.keep("image", found.suffix, found.path)
 

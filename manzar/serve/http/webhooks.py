@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from manzar.serve.http.context import Context, Here, Owner
 from manzar.serve.http.doors import is_loopback
-from manzar.serve.http.errors import REFUSALS, ApiError, bad, missing
+from manzar.serve.http.errors import REFUSALS, ApiError, bad
 from manzar.serve.http.records import Record, Records, new_id
 from manzar.serve.jobs import Outbox
 
@@ -111,26 +111,19 @@ def list_webhooks(here: Here, owner: Owner) -> WebhookList:
 @router.get("/v1/webhooks/{webhook_id}", summary="One webhook")
 @router.get("/v1/webhook_endpoints/{webhook_id}", include_in_schema=False)
 def retrieve_webhook(here: Here, owner: Owner, webhook_id: str) -> Webhook:
-    return shown(found(here, owner, webhook_id))
+    return shown(here.records.one(KIND, webhook_id, owner, "webhook_id"))
 
 
 @router.delete("/v1/webhooks/{webhook_id}", summary="Delete a webhook")
 @router.delete("/v1/webhook_endpoints/{webhook_id}", include_in_schema=False)
 def delete_webhook(here: Here, owner: Owner, webhook_id: str) -> WebhookDeleted:
-    here.records.remove(found(here, owner, webhook_id)["id"])
+    here.records.remove(here.records.one(KIND, webhook_id, owner, "webhook_id")["id"])
     return WebhookDeleted(id=webhook_id)
 
 
 def register(records: Records, owner: str, url: str, name: str, types: Sequence[str] = ALL) -> Record:
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     return records.add(KIND, new_id("wh"), owner, url=url, name=name, event_types=list(types), secret=secret)
-
-
-def found(here: Context, owner: str, id: str) -> Record:
-    record = here.records.get(KIND, id, owner)
-    if record is None:
-        raise missing(f"there is no webhook {id!r}", "webhook_id")
-    return record
 
 
 def shown(record: Record) -> Webhook:
