@@ -13,7 +13,19 @@ import torch
 from torch import Tensor, nn
 
 from manzar.nouns import ModelError, ShapeError, Stride
-from manzar.vae import SMALL, DecoderStream, EncoderStream, Posterior, VAEConfig, VideoVAE, psnr, ssim, vae_loss
+from manzar.vae import (
+    SMALL,
+    DecoderStream,
+    EncoderStream,
+    Posterior,
+    VAEConfig,
+    VideoVAE,
+    change_basis,
+    find_basis,
+    psnr,
+    ssim,
+    vae_loss,
+)
 from manzar.vae.blocks import NormSilu, double_conv
 from manzar.vae.model import fold_pixels, unfold_pixels
 from manzar.weights import load_strict, read_part, write_part
@@ -410,3 +422,67 @@ def test_the_loss_prefers_sharp_to_blurred() -> None:
     brighter, shifted = vae_loss(target + 0.5, target, posterior, kl_weight=0.0)
     assert shifted["structure"] == 0  # a change of brightness is not a change of structure
     assert brighter < better
+
+
+# --- the basis of the latents ---------------------------------------------------------------------------------------
+
+
+def in_basis(config: VAEConfig, evenness: float) -> tuple[VideoVAE, VideoVAE, list[Tensor]]:
+    """A network of most uneven channels, the same in the basis that its decoder and these clips ask for, the clips."""
+    videos = [clip(config, frames, batch=4) for frames in (5, 9, 13)]
+    old, new = random_vae(config), random_vae(config)
+    scale = torch.tensor([1.0, 10.0, 0.1, 3.0])
+    for vae in (old, new):
+        with torch.no_grad():
+            vae.post_quant_conv.weight.mul_(scale.view(1, -1, 1, 1, 1))
+            vae.quant_conv.weight[:4].div_(scale.view(-1, 1, 1, 1, 1))
+            vae.quant_conv.bias[:4].div_(scale)
+    return old, change_basis(new, find_basis(new, videos), evenness), videos
+
+
+@pytest.mark.parametrize("evenness", [0.0, 0.5, 1.0])
+def test_another_basis_leaves_every_picture_as_it_was(evenness: float) -> None:
+    old, new, videos = in_basis(PLAIN, evenness)
+    for video in videos:
+        with torch.no_grad():
+            a, b = old.decode(old.encode(video).mean), new.decode(new.encode(video).mean)
+        assert (a - b).abs().max() < 1e-4
+        assert (old.encode(video).mean - new.encode(video).mean).abs().max() > 0.01
+
+
+def test_channels_in_the_basis_are_uncorrelated_and_as_even_as_asked() -> None:
+    powers = []
+    for evenness in (0.0, 0.5, 1.0):
+        _, new, videos = in_basis(PLAIN, evenness)
+        with torch.no_grad():
+            rows = torch.cat([new.normalise(new.encode(video).mean).movedim(1, -1).reshape(-1, 4) for video in videos])
+        covariance = torch.cov(rows.mT)
+        power = covariance.diag()
+        assert (covariance - power.diag()).abs().max() < 0.02 * power.max()
+        assert rows.mean(0).abs().max() < 1e-2 and power.mean().item() == pytest.approx(1, rel=0.02)
+        powers.append(power)
+    assert torch.all(powers[0].diff() <= 1e-6), "the strongest first"
+    torch.testing.assert_close(powers[2], torch.ones(4), rtol=0.02, atol=0)
+    half = powers[0].sqrt()
+    torch.testing.assert_close(powers[1], half / half.mean(), rtol=0.05, atol=0)
+
+
+def test_in_the_basis_noise_costs_as_much_in_every_channel() -> None:
+    _, new, videos = in_basis(PLAIN, 0.0)
+    costs = []
+    with torch.no_grad():
+        z = torch.cat([new.encode(video).mean for video in videos if video.shape[2] == 9])
+        before = new.decoder(new.post_quant_conv(z))
+        for channel in range(4):
+            noise = torch.zeros_like(z)
+            noise[:, channel] = torch.randn(z[:, channel].shape, generator=torch.Generator().manual_seed(channel))
+            costs.append(float((new.decoder(new.post_quant_conv(z + 1e-3 * noise)) - before).square().mean()))
+    assert max(costs) < 3 * min(costs), costs  # ten thousand times, before
+
+
+def test_noise_of_the_posterior_keeps_its_size() -> None:
+    """One number per channel now: what the old one's is in the new basis."""
+    _old, new, videos = in_basis(PLAIN, 0.5)
+    with torch.no_grad():
+        assert new.encode(videos[0]).logvar.std(dim=(0, 2, 3, 4)).max() < 1e-6
+        assert new.encode(videos[0]).logvar.isfinite().all()

@@ -21,7 +21,8 @@ from torch import Tensor
 from manzar.nouns import LatentShape, Stride
 from manzar.train.data import randint
 
-KINDS = ("image", "prefix", "suffix", "ends", "scattered", "around", "held")
+# by how often: what is given at the end of a clip is the hardest to heed, and connecting and loops live on it
+KINDS = ("image", "prefix", "suffix", "suffix", "ends", "ends", "ends", "scattered", "around", "held")
 
 
 @dataclass(frozen=True)

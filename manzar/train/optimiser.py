@@ -15,14 +15,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from manzar.device import pick_precision
+
 NS_COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # quintic with the steepest slope at 0 (Jordan et al.)
 NS_STEPS = 5
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """Nearest semi-orthogonal matrices, roughly (singular values in about [0.7, 1.2]).  (k, m, n) → (k, m, n)"""
+    """Nearest semi-orthogonal matrices, roughly (singular values in about [0.7, 1.2]).  (k, m, n) → (k, m, n)
+
+    In bf16 where the chip has it: a CPU without it takes forty times as long as for fp32.
+    """
     a, b, c = NS_COEFFICIENTS
-    x = matrices.bfloat16()
+    x = matrices.to(torch.bfloat16 if pick_precision() == "bf16" else torch.float32)
     tall = x.shape[-2] > x.shape[-1]
     if tall:
         x = x.mT

@@ -50,6 +50,7 @@ class VaeSettings(Settings):
     temporal: str = Field("1,1", pattern=r"^[01](,[01])*$", description="per halving, 1 if it halves time as well")
     fold: int = Field(2, ge=1, description="pixels folded into channels before the first convolution")
     residual: bool = Field(True, description="averaging shortcuts, as Wan 2.2 has")
+    evenness: float = Field(0.5, ge=0, le=1, description="of the latents' channels; see vae/basis.py")
     decoder_only: bool = Field(False, description="with --from: leave the encoder, and so all latents, as they are")
 
 

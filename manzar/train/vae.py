@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,12 @@ from manzar.train.checkpoint import Position
 from manzar.train.data import Clips, digest, open_splits, randint, to_tensor, window
 from manzar.train.loop import StepLoss
 from manzar.train.settings import VaeSettings
-from manzar.vae import VAEConfig, VideoVAE, grow, psnr, ssim, vae_loss
+from manzar.vae import VAEConfig, VideoVAE, change_basis, find_basis, grow, psnr, ssim, vae_loss
 
 ARCHITECTURE = frozenset({"base", "multiples", "temporal", "fold", "residual"})
 SHAPE = ARCHITECTURE | {"channels"}  # the one that a network can be given more of
 HELD_OUT_CLIPS = 32  # clips that validation reconstructs
-STATISTICS_CLIPS = 256  # clips that the latent mean and spread are measured on
+BASIS_CLIPS = 48  # clips that the basis of the latents is measured on
 
 
 @dataclass(frozen=True)
@@ -133,10 +134,9 @@ class VaeRecipe:
         return "held-out clips: four frames of the original, the same four reconstructed", np.concatenate(padded)
 
     def export(self, folder: Path, position: Position) -> None:
-        if not self.settings.decoder_only:  # else latents, and what was trained on them, stay valid to the last bit
-            mean, std = self._statistics()
-            self.vae.with_statistics(mean.tolist(), std.tolist())
-        save_vae(self.vae, folder, {
+        # with the encoder as it was, latents, and what was trained on them, stay valid to the last bit
+        vae = self.vae if self.settings.decoder_only else self._in_basis()
+        save_vae(vae, folder, {
             "kind": "vae", "steps": position.step, "samples_seen": position.samples_seen,
             "seconds": round(position.seconds), "settings": self.settings.model_dump(), "scores": self.validate(),
         })
@@ -146,17 +146,12 @@ class VaeRecipe:
         with autocast():
             return self.vae.decode(self.vae.encode(video).mean).float()
 
-    @torch.no_grad()
-    def _statistics(self) -> tuple[Tensor, Tensor]:
-        """Mean and spread of each latent channel over training clips, in double precision."""
-        latents = []
-        step = max(1, len(self.clips) // STATISTICS_CLIPS)
-        for index in range(0, len(self.clips), step):
-            with autocast():
-                mean = self.vae.encode(to_tensor([self._whole(self.clips, index)]).to(pick_device())).mean
-            latents.append(mean[0].flatten(1).double().cpu())  # (c, t·h·w)
-        every = torch.cat(latents, dim=1)
-        return every.mean(dim=1), every.std(dim=1)
+    def _in_basis(self) -> VideoVAE:
+        """The network as it is, with its latents in a basis made like the picture, and their statistics."""
+        picks = range(0, len(self.clips), max(1, len(self.clips) // BASIS_CLIPS))
+        videos = [to_tensor([self._whole(self.clips, index)]).to(pick_device()) for index in picks]
+        vae = deepcopy(self.vae)
+        return change_basis(vae, find_basis(vae, videos), self.settings.evenness)
 
     def _whole(self, clips: Clips, index: int) -> Frames:
         """The longest stretch of a clip that is on the causal grid, at most 33 frames."""

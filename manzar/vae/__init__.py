@@ -1,5 +1,7 @@
 """Video to latents and back."""
 
+from manzar.vae.basis import change_basis as change_basis
+from manzar.vae.basis import find_basis as find_basis
 from manzar.vae.config import SMALL as SMALL
 from manzar.vae.config import VAEConfig as VAEConfig
 from manzar.vae.grow import grow as grow

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from manzar.vae.model import VideoVAE
 
-FLOOR = 1e-3  # least sensitivity of a channel, over the mean: what the decoder is deaf to must still have an inverse
+FLOOR = 1e-3  # least sensitivity, and variance, of a channel, over the mean: what is idle here may not be elsewhere
 STEP = 0.05  # of a perturbation, in deviations of a channel
 
 
@@ -79,8 +79,9 @@ def change_basis(vae: VideoVAE, basis: Basis, evenness: float) -> VideoVAE:
     encode.weight[c:] = 0
     encode.bias[c:] = spread.log().to(encode.bias.dtype)
     decode.weight[:, :, 0, 0, 0] = (decode.weight.double()[:, :, 0, 0, 0] @ backward).to(decode.weight.dtype)
-    even = basis.power.clamp_min(1e-12) ** (1 - evenness)  # variances up to a common factor
-    std = (basis.power * even.mean() / even).clamp_min(1e-12).sqrt()
+    power = basis.power.clamp_min(FLOOR * float(basis.power.mean()))
+    wanted = power ** (1 - evenness)  # variances, up to a common factor
+    std = (power * wanted.mean() / wanted).sqrt()
     return vae.with_statistics(basis.mean.tolist(), std.tolist())
 
 
