@@ -231,7 +231,7 @@ def test_a_quick_stream_is_a_quick_file(tmp_path: Path) -> None:
     video = numbered(12)
     streamed = media.write_stream([video.frames[:5], video.frames[5:]], 25.0, tmp_path / "a.mp4", quick=True)
     assert alike(streamed, media.write(video, tmp_path / "b.mp4", quick=True))
-    assert not alike(streamed, media.write(video, tmp_path / "c.mp4"))
+    assert contents(streamed) != contents(media.write(video, tmp_path / "c.mp4"))
 
 
 @pytest.mark.parametrize("name", ["x.mp4", "x.webm", "frames/"])
