@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 
 from manzar.boxes import read_script
+from manzar.device import autocast, describe
 from manzar.generate import PRETRAINED, Boxes, Generator, load
 from manzar.generate.boxes import load_control, new_control
 from manzar.nouns import Request
@@ -39,7 +40,7 @@ def step(generator: Generator, request: Request) -> Callable[[], object]:
 
     @torch.no_grad()
     def once() -> object:
-        with torch.autocast(generator.device.type, torch.bfloat16):
+        with autocast(generator.precision):
             return predict(state.latents, 0.7)
 
     return once
@@ -70,7 +71,7 @@ def main() -> None:
             call()
             seconds[name].append(time.perf_counter() - started)
     medians = {name: statistics.median(each[3:]) for name, each in seconds.items()}
-    print(f"{given.frames} frames of {given.size}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}, "
+    print(f"{given.frames} frames of {given.size}, {describe()}, load {os.getloadavg()[0]:.1f}, "
           f"medians of {given.repeats - 3}")
     for name, median in medians.items():
         print(f"{name:<14}{1000 * median:8.1f} ms   {median / medians['without boxes']:.2f}x")

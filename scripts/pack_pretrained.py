@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,16 @@ def with_decoder(old: VideoVAE, new: VideoVAE) -> VideoVAE:
     return new
 
 
+def sittings(trained: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """The run that made the folder, the one it started from, and so on."""
+    while trained:
+        yield trained
+        trained = trained.get("before")
+
+
 def card(info: dict[str, Any], parameters: int, note: str) -> str:
     """The model card: what it is for, what it was trained on and for how long, what it can do."""
-    defaults, trained = info["defaults"], info["trained"]
+    defaults, runs = info["defaults"], [*sittings(info["trained"])]
     lines = [
         "---", "license: apache-2.0", "library_name: diffusers", "pipeline_tag: text-to-video",
         "language: [" + ", ".join(info["languages"]) + "]", "---", "# Manzar, the small model",
@@ -78,7 +86,8 @@ def card(info: dict[str, Any], parameters: int, note: str) -> str:
         "", *([note, ""] if note else []),
         f"- {defaults['frames']} frames of {defaults['width']}x{defaults['height']} at {defaults['fps']:g} fps by "
         f"default, up to {defaults['window']} frames at once, longer by extension; any sides that are multiples of 16",
-        f"- {trained['clips']:,} clips, {trained['samples_seen']:,} samples, {trained['seconds'] / 3600:.1f} hours",
+        f"- {runs[0]['clips']:,} clips, {sum(run['samples_seen'] for run in runs):,} samples, "
+        f"{sum(run['seconds'] for run in runs) / 3600:.1f} hours",
         "- opens in plain `diffusers`: `WanPipeline.from_pretrained(folder)`",
     ]
     if "scores" not in info:

@@ -92,6 +92,7 @@ class DenoiseRecipe:
         self.clips, self.val_clips = clips
         self.buckets, self.val_buckets = buckets
         self.languages = pick_languages(settings.languages, self.clips)
+        self.before = parts.info.get("trained")  # what the folder that it starts from was trained on
         self.fingerprint = digest([[clip.id for clip in self.clips.rows], fingerprint(parts.vae.state_dict())])
         parts.to(pick_device())
         parts.dit.checkpointing = settings.recompute
@@ -258,7 +259,8 @@ class DenoiseRecipe:
             "defaults": self.parts.defaults | {"frames": shape.frames, "height": shape.height, "width": shape.width,
                                                "fps": s.fps, "window": max(b.shape.frames for b in self.buckets)},
             "trained": {"clips": len(self.clips), "steps": position.step, "samples_seen": position.samples_seen,
-                        "seconds": round(position.seconds), "settings": s.model_dump()},
+                        "seconds": round(position.seconds), "settings": s.model_dump()}
+            | ({"before": self.before} if self.before else {}),
         }
         if isinstance(s, TuneSettings) and s.mode == "lora":
             write_tensors(folder.parent / "lora" / "pytorch_lora_weights.safetensors", lora_tensors(self.parts.dit))
