@@ -233,6 +233,7 @@ class SamplingState:
     first: which latent frame of the whole stands first here.
     before, after: how many latent frames of the whole are given in front of and behind what is made.
     opening: (B, c, t', h, w) the first few latent frames of the whole, once they are made.
+    again: so many latent frames at the end are those after the first over again, of a video that goes round.
     boxes: (t, N, 9) where objects are to be, as `boxes.control` reads it; None is nowhere in particular.
     """
 
@@ -248,6 +249,7 @@ class SamplingState:
     before: int = 0
     after: int = 0
     opening: torch.Tensor | None = None
+    again: int = 0
     boxes: torch.Tensor | None = None
 
     def __post_init__(self) -> None:

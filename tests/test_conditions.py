@@ -212,6 +212,39 @@ def test_impossible_keyframes(model: Generator, pictures: Any, message: str) -> 
 # --- loops ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("asked", "length", "again"), [(17, 16, 3), (16, 16, 3), (18, 20, 3), (5, 4, 1), (29, 28, 1)])
+def test_what_fits_in_a_window_goes_round_in_one(
+    monkeypatch: pytest.MonkeyPatch, asked: int, length: int, again: int
+) -> None:
+    model = model_with(window=33)
+    watched = Watched(model, monkeypatch)
+    request = model.complete(replace(SMALL, frames=asked, conditions=(Loop(),)))
+    assert request.frames == length and model.complete(request) == request
+    (video,) = model.generate(request)
+    (state,), (latents,) = watched.states, watched.latents
+    assert len(video.frames) == length and latents.shape[2] == 1 + length // 4 + again
+    for x in (state.latents, latents):
+        assert torch.equal(x[:, :, 1 : 1 + again], x[:, :, -again:])
+    decoded = to_frames(model.decode(latents)[0])
+    assert np.array_equal(video.frames[0], decoded[length])
+    beginning = video.frames[1 : 4 * again + 1]
+    assert np.array_equal(beginning, decoded[length + 1 :][: len(beginning)]), "decoded with the end before them"
+    assert np.array_equal(video.frames[4 * again + 1 :], decoded[4 * again + 1 : length])
+
+
+def test_what_is_given_of_a_round_is_given_wherever_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_with(window=33)
+    watched = Watched(model, monkeypatch)
+    pictures = {0: CLIP.frames[0], 4: CLIP.frames[5], -1: CLIP.frames[9]}
+    for conditions in ((Loop(), Keyframes(pictures)), (Keyframes(pictures), Loop())):
+        model.generate(replace(SMALL, conditions=conditions))
+        state = watched.states[-1]
+        assert given_frames(state) == [0, 1, 4, 5]
+        assert torch.equal(state.clean[:, :, 1], state.clean[:, :, 5])
+        assert torch.equal(watched.latents[-1][:, :, [0, 1, 4, 5]], state.clean[:, :, [0, 1, 4, 5]])
+    assert torch.equal(watched.latents[0], watched.latents[1])
+
+
 def test_a_loop_knows_the_motion_on_both_sides_of_its_seam(model: Generator, watched: Watched) -> None:
     (video,) = model.generate(replace(SMALL, conditions=(Loop(),)))
     assert len(video.frames) == 17
@@ -342,7 +375,7 @@ def test_lengths_are_of_what_is_added(model: Generator) -> None:
         (Extend(CLIP, "backward"), 16, 17), (Connect(CLIP, CLIP), 30, 32), (Loop(CLIP), 9, 8),
     ):  # fmt: skip
         assert model.complete(replace(SMALL, frames=asked, conditions=(condition,))).frames == got
-    for condition in (FirstFrame(CLIP), Loop(), Keyframes({0: CLIP})):
+    for condition in (FirstFrame(CLIP), Keyframes({0: CLIP})):
         with pytest.raises(ShapeError, match="nearest that fits is 17 frames"):
             model.complete(replace(SMALL, frames=16, conditions=(condition,)))
 

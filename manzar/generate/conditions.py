@@ -263,8 +263,13 @@ class Connect(Join):
 class Loop(Join):
     """The end flows into the beginning.
 
-    First a beginning is made (or the given clip is taken); then the way from its last frames back to its first ones,
-    both of them given. So the motion is known on either side of the seam.
+    What fits in a window is made in one go, and a little of it over again: behind the last group of frames come the
+    first groups once more, and after every step of the solver both occurrences are set to their mean. So the seam lies
+    within the video, where the model makes one frame follow from another as anywhere. A picture to begin with stands
+    before the first group; the last frame leads up to it.
+
+    For what is longer, a beginning is made (or the given clip is taken), then the way from its last frames back to its
+    first ones, both of them given.
     """
 
     video: Video | None = None
@@ -273,6 +278,10 @@ class Loop(Join):
     @property
     def clips(self) -> tuple[Video | None, Video | None]:
         return self.video, self.video
+
+    @property
+    def any_length(self) -> bool:
+        return True
 
     def fit(self, canvas: Canvas) -> Loop:
         return self if self.video is None else Loop(fit_clip(self.video, "the clip to close into a loop", canvas))
@@ -285,9 +294,21 @@ class Loop(Join):
         return lead_up(state, state.decode(state.opening))
 
     def finish(self, chunks: Iterator[Frames], timeline: Timeline, r: int) -> Iterator[Frames]:
+        if timeline.again:
+            yield turned(np.concatenate([*chunks]), r * (timeline.made - 1), r * timeline.again)
+            return
         if self.video is not None:
             yield self.video.frames
         yield from without(chunks, timeline.context(r))
+
+
+def turned(frames: Frames, length: int, again: int) -> Frames:
+    """A round of `length` frames from 1 + length + again, of which the last `again` are frames 1 … again once more.
+
+    Those are taken from where they stand last, decoded with the end of the round before them. The round begins with its
+    last frame, which is where the very first one, alone in its latent, stands.
+    """
+    return frames[[*range(length, length + again + 1), *range(again + 1, length)][:length]]
 
 
 def lead_up(state: SamplingState, pixels: Tensor) -> SamplingState:

@@ -26,7 +26,7 @@ from manzar.generate.boxes import load_control
 from manzar.generate.conditions import Given
 from manzar.generate.fitting import to_frames
 from manzar.generate.folder import PRETRAINED, ModelParts, load_parts
-from manzar.generate.given import Carried, begin, project, token_sigmas
+from manzar.generate.given import Carried, begin, go_round, project, token_sigmas
 from manzar.generate.plan import complete, lay_out, window_limit
 from manzar.generate.timeline import CONTEXT, Timeline, Window
 from manzar.nouns import Condition, LatentShape, Progress, Request, SamplingState, UsageError, Video, VideoShape
@@ -163,7 +163,7 @@ class Generator:
         for index, window in enumerate(windows):
             state = replace(
                 self.begin(draw(noise, replace(latent, frames=len(window)), channels), shape), first=window.start,
-                before=timeline.before, after=timeline.after, opening=opening)  # fmt: skip
+                before=timeline.before, after=timeline.after, again=timeline.again, opening=opening)  # fmt: skip
             state = self.apply([*request.conditions, *carried], state)
             latents = self.sample(request, state, text, on_step and counted(on_step, index, len(windows)), on_preview)
             known = window.fresh if timeline.backward else window.start
@@ -184,7 +184,7 @@ class Generator:
         """The state after all conditions, in order."""
         for condition in conditions:
             state = condition.apply(state)
-        return state
+        return go_round(state)
 
     @torch.no_grad()
     def sample(self, request: Request, state: SamplingState, text: Text, on_step: Progress | None = None,

@@ -44,8 +44,31 @@ def give(state: SamplingState, clean: Tensor, start: int, where: Tensor | None =
 
 
 def project(state: SamplingState, x: Tensor) -> Tensor:
-    """`x` (B, c, t, h, w) with the given positions at their clean value."""
+    """`x` (B, c, t, h, w) with the given positions at their clean value, and what comes again as it was before."""
+    if state.again:
+        first, second = occurrences(state)
+        x = x.clone()
+        x[:, :, first] = x[:, :, second] = (x[:, :, first] + x[:, :, second]) / 2
     return torch.where(state.given.bool(), state.clean, x)
+
+
+def occurrences(state: SamplingState) -> tuple[slice, slice]:
+    """Where the latent frames that come again stand first, and where again."""
+    frames = state.latents.shape[2]
+    return slice(1, 1 + state.again), slice(frames - state.again, frames)
+
+
+def go_round(state: SamplingState) -> SamplingState:
+    """What comes again has the noise, the given content and the boxes that it has where it stands first."""
+    if not state.again:
+        return state
+    first, second = occurrences(state)
+    latents, clean, given = state.latents.clone(), state.clean.clone(), state.given.clone()
+    boxes = None if state.boxes is None else state.boxes.clone()
+    latents[:, :, second], clean[:, :, second], given[second] = latents[:, :, first], clean[:, :, first], given[first]
+    if boxes is not None:
+        boxes[second] = boxes[first]
+    return replace(state, latents=latents, clean=clean, given=given, boxes=boxes)
 
 
 def token_sigmas(given: Tensor, patch: Stride, sigma: float) -> Tensor:

@@ -8,7 +8,7 @@ from manzar.generate.boxes import Boxes
 from manzar.generate.conditions import Given, Join, Loop, check_together
 from manzar.generate.fitting import Canvas, matching
 from manzar.generate.folder import ModelParts
-from manzar.generate.timeline import SMALLEST, Timeline, context
+from manzar.generate.timeline import CONTEXT, SMALLEST, Timeline, context
 from manzar.nouns import Request, UsageError, VideoShape
 
 
@@ -20,6 +20,9 @@ def complete(request: Request, parts: ModelParts) -> Request:
     """
     check_together(request.conditions)
     canvas = fill_in(request, parts)
+    if any(isinstance(each, Loop) and each.video is None for each in request.conditions):
+        timeline = lay_out(replace(request, frames=canvas.frames), parts)
+        canvas = replace(canvas, frames=timeline.frames(parts.stride.time))
     request = replace(
         request,
         height=canvas.height,
@@ -86,6 +89,9 @@ def lay_out(request: Request, parts: ModelParts) -> Timeline:
     if isinstance(join, Loop) and join.video is None:
         if made < 2:
             raise UsageError(f"a loop of {request.frames} frames is too short; this model needs at least {1 + r}")
+        again = min(CONTEXT, made - 1, CONTEXT if (limit := window_limit(parts)) is None else limit - made)
+        if again > 0:
+            return Timeline(made, again=again)
         return Timeline(made, 0, context(min(size, max(SMALLEST, made)), two_sided=True)[1], closing=True)
     front, back = join.clips
     before, after = context(size, two_sided=None not in (front, back))

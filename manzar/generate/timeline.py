@@ -36,6 +36,7 @@ class Timeline:
 
     backward: windows are made from the end towards the beginning.
     closing: what is given at the end is known only once the beginning is made, so that takes a window of its own.
+    again: behind what is made stand so many latent frames over again, those after the first; see `Loop`.
     """
 
     made: int
@@ -43,18 +44,22 @@ class Timeline:
     after: int = 0
     backward: bool = False
     closing: bool = False
+    again: int = 0
 
     def __post_init__(self) -> None:
         assert self.made >= 1 and self.before >= 0 and self.after >= 0, self
         assert not (self.backward and self.before), f"backwards there is nothing before: {self}"
         assert not self.closing or (self.made >= 2 and self.after), f"too short to close: {self}"
+        assert 0 <= self.again < self.made, self
 
     @property
     def total(self) -> int:
-        return self.before + self.made + self.after
+        return self.before + self.made + self.after + self.again
 
     def frames(self, r: int) -> int:
-        """Pixel frames of what is made: r to a latent frame, but one to the very first."""
+        """Pixel frames of what is made: r to a latent frame, but one to the very first; a round has that at its end."""
+        if self.again:
+            return r * (self.made - 1)
         return r * self.made - (0 if self.before else r - 1)
 
     def context(self, r: int) -> int:
@@ -63,6 +68,8 @@ class Timeline:
 
     def windows(self, size: int | None) -> list[Window]:
         """In the order in which they are made. size: the longest window, None where any length will do."""
+        if self.again:
+            return [Window(0, self.total, 0, self.total)]
         if size is None:  # all at once; a loop in two parts, together about as long as it is
             size = self.made if self.closing else self.total
         size = max(size, SMALLEST)
