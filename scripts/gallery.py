@@ -83,7 +83,7 @@ def tasks(generator: Generator) -> dict[str, Callable[[], Frames]]:
         "extend": forward,
         "backward-1": lambda: backward(1),
         "backward-2": lambda: backward(2),
-        "loop": lambda: made(caption(bounce, "en", 0), Loop(film(bounce))),
+        "loop": lambda: made(caption(spin, "en", 0), Loop()),
         "connect": connect,
         "keyframes": lambda: made(told, Keyframes({0: long.frames[0], 16: long.frames[-1]})),
         "edit": lambda: made(caption(right, "en", 0).replace("red", "blue"), Edit(film(right), 0.85)),
