@@ -136,7 +136,7 @@ def test_the_file_has_the_size_that_was_asked_for(queue: Queue, maker: Worker, s
 
 @pytest.mark.parametrize(("files", "task", "frames"), [
     (["image"], {"image": "image"}, 5),
-    ([], {"loop": True, "seconds": 1}, 9),
+    ([], {"loop": True, "seconds": 1}, 8),
     (["video"], {"kind": "edit", "video": "video", "strength": 0.5}, 9),
     (["video"], {"kind": "remix", "video": "video"}, 9),
     (["video"], {"kind": "extension", "video": "video", "seconds": 1}, 9 + 8),
