@@ -27,9 +27,11 @@ from manzar.nouns import ShapeError, Stride, UsageError, Video
 def model() -> Generator:
     return model_with()
 
+
 @pytest.fixture
 def watched(model: Generator, monkeypatch: pytest.MonkeyPatch) -> Watched:
     return Watched(model, monkeypatch)
+
 
 # --- the timeline ---------------------------------------------------------------------------------------------------
 

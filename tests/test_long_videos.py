@@ -23,9 +23,11 @@ from manzar.nouns import Request, UsageError
 def model() -> Generator:
     return model_with()
 
+
 @pytest.fixture
 def watched(model: Generator, monkeypatch: pytest.MonkeyPatch) -> Watched:
     return Watched(model, monkeypatch)
+
 
 LONG: dict[str, tuple[int | None, tuple[Given, ...], int]] = {
     "text": (49, (), 49),

@@ -70,9 +70,7 @@ class Timeline:
         """In the order in which they are made. size: the longest window, None where any length will do."""
         if self.again:
             return [Window(0, self.total, 0, self.total)]
-        if size is None:  # all at once; a loop in two parts, together about as long as it is
-            size = self.made if self.closing else self.total
-        size = max(size, SMALLEST)
+        size = max(self.total if size is None else size, SMALLEST)
         return self._backward(size) if self.backward else self._forward(size)
 
     def _forward(self, size: int) -> list[Window]:

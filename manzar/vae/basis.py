@@ -23,12 +23,15 @@ STEP = 0.05  # of a perturbation, in deviations of a channel
 
 @dataclass(frozen=True)
 class Basis:
-    """`forward` (c, c) maps old raw latents to new ones, `backward` back; `mean` and `power` (c,) are of the new."""
+    """`forward` (c, c) maps old raw latents to new ones, `backward` back. Of the new (c,): `mean`, variance `power`,
+    `spread`, the mean variance of the posterior. On the CPU: double precision is not everywhere.
+    """
 
     forward: Tensor
     backward: Tensor
     mean: Tensor
     power: Tensor
+    spread: Tensor
 
 
 @torch.no_grad()
@@ -39,16 +42,19 @@ def find_basis(vae: VideoVAE, videos: Sequence[Tensor]) -> Basis:
     M = E[JᵀJ] over channels of one position and C the covariance of the latents, new = Uᵀ M^½ old, where U turns
     M^½ C M^½ onto its axes, the strongest first.
     """
-    c, device = vae.config.z_dim, videos[0].device
-    latents = [vae.encode(video).mean for video in videos]
-    rows = torch.cat([z.movedim(1, -1).reshape(-1, c).double() for z in latents])  # (N, c)
+    c = vae.config.z_dim
+    posteriors = [vae.encode(video) for video in videos]
+    latents = [posterior.mean for posterior in posteriors]
+    rows = torch.cat([_rows(z) for z in latents])  # (N, c)
+    variance = torch.cat([_rows(posterior.logvar).exp() for posterior in posteriors]).mean(dim=0)
     deviation = rows.std(dim=0)
     covariance = torch.cov((rows / deviation).mT)  # (c, c), of latents over their deviations
     generator = torch.Generator().manual_seed(0)
-    metric = torch.zeros(c, c, dtype=torch.float64, device=device)
+    metric = torch.zeros(c, c, dtype=torch.float64)
     for z in latents:
-        noise = torch.randn(z.shape, generator=generator).to(device)
-        metric += _outer(_pulled_back(vae, z, noise, deviation.float()), noise)
+        noise = torch.randn(z.shape, generator=generator).to(z.device)
+        pulled = _rows(_pulled_back(vae, z, noise, deviation.to(z)))
+        metric += pulled.mT @ _rows(noise) / len(pulled)
     metric = 0.5 * (metric + metric.mT)
     values, vectors = torch.linalg.eigh(metric)
     values = values.clamp_min(FLOOR * float(values.mean()))
@@ -57,7 +63,8 @@ def find_basis(vae: VideoVAE, videos: Sequence[Tensor]) -> Basis:
     power, turn = torch.linalg.eigh(root @ covariance @ root)  # ascending
     power, turn = power.flip(0), turn.flip(1)
     forward = (turn.mT @ root) / deviation
-    return Basis(forward, deviation[:, None] * (inverse @ turn), forward @ rows.mean(dim=0), power)
+    backward = deviation[:, None] * (inverse @ turn)
+    return Basis(forward, backward, forward @ rows.mean(dim=0), power, forward.square() @ variance)
 
 
 @torch.no_grad()
@@ -71,14 +78,12 @@ def change_basis(vae: VideoVAE, basis: Basis, evenness: float) -> VideoVAE:
     c = vae.config.z_dim
     encode, decode = vae.quant_conv, vae.post_quant_conv
     forward, backward = basis.forward, basis.backward
-    assert encode.bias is not None and decode.bias is not None
-    weight, bias = encode.weight.double()[:, :, 0, 0, 0], encode.bias.double()
-    spread = forward.square() @ bias[c:].exp()  # (c,) variance of a sum of independent parts
-    encode.weight[:c, :, 0, 0, 0] = (forward @ weight[:c]).to(encode.weight.dtype)
-    encode.bias[:c] = (forward @ bias[:c]).to(encode.bias.dtype)
+    assert encode.bias is not None
+    encode.weight[:c, :, 0, 0, 0] = (forward @ encode.weight[:c, :, 0, 0, 0].cpu().double()).to(encode.weight)
+    encode.bias[:c] = (forward @ encode.bias[:c].cpu().double()).to(encode.bias)
     encode.weight[c:] = 0
-    encode.bias[c:] = spread.log().to(encode.bias.dtype)
-    decode.weight[:, :, 0, 0, 0] = (decode.weight.double()[:, :, 0, 0, 0] @ backward).to(decode.weight.dtype)
+    encode.bias[c:] = basis.spread.log().to(encode.bias)
+    decode.weight[:, :, 0, 0, 0] = (decode.weight[:, :, 0, 0, 0].cpu().double() @ backward).to(decode.weight)
     power = basis.power.clamp_min(FLOOR * float(basis.power.mean()))
     wanted = power ** (1 - evenness)  # variances, up to a common factor
     std = (power * wanted.mean() / wanted).sqrt()
@@ -97,8 +102,6 @@ def _pulled_back(vae: VideoVAE, z: Tensor, noise: Tensor, deviation: Tensor) -> 
     return pulled
 
 
-def _outer(a: Tensor, b: Tensor) -> Tensor:
-    """Mean over positions of a bᵀ, both (B, c, t, h, w): (c, c)."""
-    c = a.shape[1]
-    x, y = (each.movedim(1, -1).reshape(-1, c).double() for each in (a, b))
-    return x.mT @ y / len(x)
+def _rows(z: Tensor) -> Tensor:
+    """(B, c, t, h, w) -> (B·t·h·w, c), on the CPU in double precision."""
+    return z.movedim(1, -1).reshape(-1, z.shape[1]).cpu().double()
