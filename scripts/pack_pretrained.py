@@ -48,7 +48,7 @@ def main() -> int:
         parts.info["scores"] = {key: scores[key] for key in ("n", "groups")}
     save_parts(parts, given.out)
     parameters = sum(p.numel() for module in parts.modules.values() for p in module.parameters())
-    write_text(given.out / "README.md", card(parts.info, parameters, given.note))
+    write_text(given.out / "README.md", card(parts.info, parameters, parts.stride.height, given.note))
     size = sum(path.stat().st_size for path in given.out.rglob("*.safetensors"))
     if size > LIMIT_BYTES:
         raise UsageError(f"{given.out} holds {size:,} bytes of weights and the package has room for {LIMIT_BYTES:,}; "
@@ -74,8 +74,11 @@ def sittings(trained: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
         trained = trained.get("before")
 
 
-def card(info: dict[str, Any], parameters: int, note: str) -> str:
-    """The model card: what it is for, what it was trained on and for how long, what it can do."""
+def card(info: dict[str, Any], parameters: int, side: int, note: str) -> str:
+    """The model card: what it is for, what it was trained on and for how long, what it can do.
+
+    side: of a token, in pixels.
+    """
     defaults, runs = info["defaults"], [*sittings(info["trained"])]
     lines = [
         "---", "license: apache-2.0", "library_name: diffusers", "pipeline_tag: text-to-video",
@@ -85,10 +88,12 @@ def card(info: dict[str, Any], parameters: int, note: str) -> str:
         "laptop and to be tuned on footage; it knows no photographs and no people.",
         "", *([note, ""] if note else []),
         f"- {defaults['frames']} frames of {defaults['width']}x{defaults['height']} at {defaults['fps']:g} fps by "
-        f"default, up to {defaults['window']} frames at once, longer by extension; any sides that are multiples of 16",
+        f"default, up to {defaults['window']} frames at once, longer by extension; any sides that are multiples of "
+        f"{side}",
         f"- {runs[0]['clips']:,} clips, {sum(run['samples_seen'] for run in runs):,} samples, "
         f"{sum(run['seconds'] for run in runs) / 3600:.1f} hours",
-        "- opens in plain `diffusers`: `WanPipeline.from_pretrained(folder)`",
+        "- opens in plain `diffusers`: `WanPipeline.from_pretrained(folder)`"
+        + (", which wants sides that are multiples of 16" if side % 16 else ""),
     ]
     if "scores" not in info:
         lines += ["", "How often it does what it is asked has not been measured."]

@@ -77,7 +77,7 @@ class LatentSettings(Settings):
 class DitSettings(LatentSettings):
     """`manzar train dit`: a transformer and a text encoder for the words of its captions, from scratch."""
 
-    patch: int = Field(2, ge=1, description="side of the latent square that is one token")
+    patch: int = Field(2, ge=1, description="side of the latent square that is one token; 1 for 64×64")
     layers: int = Field(6, ge=1)
     heads: int = Field(4, ge=1)
     head_width: int = Field(64, ge=8)
