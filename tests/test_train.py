@@ -130,6 +130,15 @@ def test_rate_is_a_trapezoid() -> None:
     assert rate_scale(99, 1.0, 10, 0.5) == 0.0
 
 
+def test_a_short_run_warms_up_for_a_tenth_of_it(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scales: list[float] = []
+    step = Optimiser.step
+    monkeypatch.setattr(Optimiser, "step", lambda self, scale: (scales.append(scale), step(self, scale))[1])
+    pairs = [*TINY_VAE, "warmup=50", "cooldown=0"]
+    train_run("vae", data, tmp_path / "run", Budget(steps=25), pairs=pairs, quiet=True)
+    assert scales == [1.0, 0.5, *[1.0] * 24]  # the first is the probe's
+
+
 def test_ema_is_the_mean_and_leaves_the_weights_alone() -> None:
     module = nn.Linear(2, 2)
     ema = Ema(module, decay=0.5)

@@ -70,7 +70,7 @@ def run_demo(out: Path, footage: Path | None, minutes: float, say: Say, model: P
         budget = Budget(minutes=max(least, min(most, minutes - spent)))
         pairs = [f"frames={shape.frames}", f"size={min(shape.height, shape.width)}",
                  f"fps={generator.parts.defaults['fps']:g}", "validations=1", "sample_steps=4", "batch=8",
-                 "mode=full", "muon_lr=0.01", "warmup=4"]  # a few steps of all weights show more than of adapters
+                 "mode=full", "muon_lr=0.01"]  # a few steps of all weights show more than of adapters
         finish(train_run("tune", out / "data", out / "tune", budget, source=model, pairs=pairs))
     with story.chapter("generate what the footage shows, after tuning"):
         film(story, "after", load(out / "tune"), wishes, shape)

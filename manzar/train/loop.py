@@ -31,6 +31,8 @@ from manzar.train.settings import Settings
 
 Look = tuple[dict[str, Any], str, Frames]  # held-out measures, what the picture shows, the picture
 
+WARMUP_PARTS = 10  # a warm-up is at most one part in so many of its run: a short run must get to its rates, too
+
 
 @dataclass
 class StepLoss:
@@ -141,13 +143,15 @@ def train(recipe: Recipe, run: Path, budget: Budget, *, resume: bool, log: RunLo
     forecast = cost.forecast(budget, position, s.validations + 1 - next_look)
     foretold = time.monotonic()
     log.say(str(forecast))
+    warmup = min(s.warmup, (position.step + forecast.steps) // WARMUP_PARTS)
     if not resume:
         checkpoint.save(run, kind, position, recipe.trained, ema, optimiser)
         log.look(position, *first_look)
     saved = time.monotonic()
     with interruptible() as interrupted:
         while (budget.progress(position) < 1 or position.step == 0) and not interrupted():
-            step(recipe, run, position, budget.progress(position), optimiser, ema, log)
+            rate = rate_scale(position.step, budget.progress(position), warmup, s.cooldown)
+            step(recipe, run, position, rate, optimiser, ema, log)
             position.seconds = before + time.monotonic() - started
             progress = budget.progress(position)
             log.progress(progress, position)
@@ -169,9 +173,12 @@ def train(recipe: Recipe, run: Path, budget: Budget, *, resume: bool, log: RunLo
     return Outcome(run, model, position, forecast, peak_memory_bytes(), finished)
 
 
-def step(recipe: Recipe, run: Path, position: Position, progress: float, optimiser: Optimiser, ema: Ema,
+def step(recipe: Recipe, run: Path, position: Position, rate: float, optimiser: Optimiser, ema: Ema,
          log: RunLog) -> None:
-    """One optimiser step over `accumulate` batches; moves `position` on and writes one line of the log."""
+    """One optimiser step over `accumulate` batches, at `rate` times the learning rates.
+
+    Moves `position` on and writes one line of the log.
+    """
     s = recipe.settings
     total, terms, ids = 0.0, dict[str, float](), list[str]()
     begun = time.monotonic()
@@ -193,7 +200,7 @@ def step(recipe: Recipe, run: Path, position: Position, progress: float, optimis
             f"{', '.join(sorted(set(ids))[:8])}. The last good checkpoint is {run / checkpoint.NAME}. "
             f"Start a new --out with lower --set muon_lr and adam_lr, or without those clips"
         )
-    optimiser.step(rate_scale(position.step, progress, s.warmup, s.cooldown))
+    optimiser.step(rate)
     ema.update(position.step)
     position.step += 1
     position.loss = total

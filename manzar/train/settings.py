@@ -24,7 +24,7 @@ class Settings(BaseModel):
     muon_lr: float = Field(0.02, ge=0, description="learning rate of the hidden matrices (Muon)")
     adam_lr: float = Field(1.5e-3, ge=0, description="learning rate of everything else (AdamW)")
     weight_decay: float = Field(0.0, ge=0)
-    warmup: int = Field(50, ge=0, description="steps of linear warm-up")
+    warmup: int = Field(50, ge=0, description="steps of linear warm-up, at most a tenth of the run")
     cooldown: float = Field(0.4, ge=0, le=1, description="last share of the run, over which the rates fall to zero")
     clip: float = Field(1.0, gt=0, description="largest gradient norm")
     ema: float = Field(0.998, ge=0, lt=1, description="decay of the averaged weights")
