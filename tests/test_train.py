@@ -34,8 +34,8 @@ from manzar.nouns import (
 )
 from manzar.train import Budget, train_run
 from manzar.train import checkpoint as checkpoints
+from manzar.train.buckets import batch_sizes, bucket_shares, pick_languages
 from manzar.train.data import FootageClips
-from manzar.train.denoise import batch_sizes, bucket_shares, pick_languages
 from manzar.train.ema import Ema
 from manzar.train.given import KINDS, draw_given
 from manzar.train.latents import Bucket, lengths, plan, standing

@@ -1,7 +1,7 @@
 """One training loop, and the small recipes over it.
 
-Read in this order: loop, settings, vae, denoise; then data, latents, optimiser, ema, checkpoint, forecast, log,
-page, run.
+Read in this order: loop, settings, vae, denoise; then data, latents, buckets, optimiser, ema, checkpoint, forecast,
+log, page, run.
 """
 
 from manzar.train.loop import Budget, Outcome, train

@@ -27,9 +27,10 @@ from manzar.generate import Boxes, Generator, ModelParts, load_parts, save_parts
 from manzar.generate.boxes import load_control, new_control, save_control
 from manzar.nouns import BoxTrack, DataError, Frames, Request
 from manzar.train.box_clips import Painted, boxes_of, held, soften
+from manzar.train.buckets import open_buckets
 from manzar.train.checkpoint import Position
 from manzar.train.data import Clips, digest
-from manzar.train.denoise import DenoiseRecipe, LatentBatch, open_buckets
+from manzar.train.denoise import DenoiseRecipe, LatentBatch
 from manzar.train.latents import Bucket, Item, fingerprint
 from manzar.train.log import RunLog
 from manzar.train.settings import BoxSettings

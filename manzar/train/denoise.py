@@ -6,7 +6,7 @@ Liu et al. 2022); a network that predicts x_0 has its loss in v-space too (JiT, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,16 +32,16 @@ from manzar.generate import Generator, ModelParts, load_parts, save_parts
 from manzar.generate.folder import load_vae
 from manzar.generate.generator import TEXT_LENGTH
 from manzar.generate.given import token_sigmas
-from manzar.nouns import LANGUAGES, Clip, DataError, Frames, LatentShape, Request, SettingError, Stride, VideoShape
+from manzar.nouns import Clip, Frames, LatentShape, Request
 from manzar.text import PROMPT_LIMIT, SMALL, TextEncoder, WordTokenizer, misspell, word_vectors
+from manzar.train.buckets import batch_sizes, bucket_shares, open_buckets, pick_languages
 from manzar.train.checkpoint import Position
-from manzar.train.data import Clips, digest, open_splits, randint, random_generator
+from manzar.train.data import Clips, digest, randint, random_generator
 from manzar.train.given import draw_given
-from manzar.train.latents import HELD_EVERY, Bucket, Item, fingerprint, load_latents
+from manzar.train.latents import HELD_EVERY, Bucket, Item, fingerprint
 from manzar.train.log import BINS, RunLog
 from manzar.train.loop import StepLoss
 from manzar.train.settings import DitSettings, LatentSettings, TuneSettings
-from manzar.vae import VideoVAE
 from manzar.weights import write_tensors
 
 VAL_SAMPLES = 32  # held-out samples per bin of σ
@@ -266,64 +266,6 @@ class DenoiseRecipe:
             write_tensors(folder.parent / "lora" / "pytorch_lora_weights.safetensors", lora_tensors(self.parts.dit))
             merge_lora(self.parts.dit)
         save_parts(self.parts, folder)
-
-
-def pick_languages(setting: str, clips: Clips) -> tuple[str, ...]:
-    """Codes of a comma-separated list, or all that the captions have. Raises SettingError for one they lack."""
-    held = {code for row in clips.rows for code, text in row.captions.items() if text}
-    order = (*(code for code in LANGUAGES if code in held), *sorted(held - set(LANGUAGES)))
-    if setting == "all":
-        return order or LANGUAGES[:1]
-    picked = tuple(part.strip() for part in setting.split(","))
-    unknown = [code for code in picked if code not in order]
-    if unknown:
-        raise SettingError(f"--set languages={setting}: no clip has a caption in {unknown[0]!r}; "
-                           f"there are {', '.join(order) or 'no captions at all'}")
-    return picked
-
-
-def bucket_shares(buckets: Sequence[Bucket], images: float) -> Tensor:
-    """Probability of each bucket: single frames together have `images`, clips the rest, by their number of items."""
-    still = torch.tensor([bucket.shape.frames == 1 for bucket in buckets])
-    counts = torch.tensor([float(len(bucket.items)) for bucket in buckets])
-    shares = torch.zeros(len(buckets))
-    for mask, share in ((still, images), (~still, 1 - images)):
-        if mask.any():
-            shares[mask] = share * counts[mask] / counts[mask].sum()
-    assert shares.sum() > 0, f"no bucket can be drawn: images={images}, buckets {[str(b.shape) for b in buckets]}"
-    return shares / shares.sum()
-
-
-def batch_sizes(buckets: Sequence[Bucket], token: Stride, batch: int) -> list[int]:
-    """Clips per batch of each bucket: `batch` of the commonest, and of the others what has as many tokens."""
-    tokens = [bucket.shape.latent(token).tokens(Stride(1, 1, 1)) for bucket in buckets]
-    commonest = max(range(len(buckets)), key=lambda k: (buckets[k].shape.frames > 1, len(buckets[k].items)))
-    return [max(1, round(batch * tokens[commonest] / n)) for n in tokens]
-
-
-def open_buckets(data: Path, s: LatentSettings, vae: VideoVAE, patch: Stride, log: RunLog,
-                 shown: Callable[[Clips], Clips] = lambda clips: clips
-                 ) -> tuple[tuple[Clips, Clips], tuple[list[Bucket], list[Bucket]]]:
-    """Clips and latents of both splits, encoding what is new. Raises DataError if a split has no usable clip.
-
-    shown: what is made of the clips before they are encoded.
-    """
-    stride = vae.stride
-    if (s.frames - 1) % stride.time:
-        raise SettingError(f"--set frames={s.frames} is off the grid; take 1 + {stride.time}k, such as "
-                           f"{VideoShape(s.frames, 1, 1).nearest(stride).frames}")
-    clips = open_splits(data, size=s.size, fps=s.fps, stride=stride * patch)
-    pick_languages(s.languages, clips[0])
-    silent = sum(not any(row.captions.values()) for row in clips[0].rows)
-    if silent:
-        log.say(f"{silent} of {len(clips[0])} clips have no caption; they train unconditionally")
-    vae.to(pick_device()).eval()
-    names = ("training clips encoded", "held-out clips encoded")
-    train, val = (load_latents(shown(part), s.frames, vae, log.counter(name))
-                  for part, name in zip(clips, names, strict=True))
-    if not s.images and all(bucket.shape.frames == 1 for bucket in train):
-        raise DataError(f"{data}: no clip is long enough to train on, and --set images=0 leaves out single frames")
-    return clips, (train, val)
 
 
 def dit_recipe(data: Path, settings: DitSettings, source: Path, log: RunLog) -> DenoiseRecipe:
