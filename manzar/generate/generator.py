@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from manzar.nouns import Frames
 
 TEXT_LENGTH = 512  # the stock pipeline pads every prompt to this many tokens, and models are trained so
+BOXES_END = 0.5  # below this σ the base goes on alone: things have their places, and box training hardly goes there
 ACTIVATIONS_SHARE = 0.25  # how much of the memory one forward pass of the DiT may fill
 
 PREVIEWS = 8  # pictures shown of a window on its way
@@ -250,7 +251,7 @@ class Generator:
             timestep = token_sigmas(given, dit.patch, level) if some_given else x.new_tensor(level)  # (n,) or ()
             x = x.repeat(len(embeddings) // count, 1, 1, 1, 1)  # (R, c, t, h, w)
             timestep = timestep.expand(len(x), *timestep.shape)  # (R, n) or (R,)
-            outputs = [dit(x[rows], timestep[rows], text, control=hook)
+            outputs = [dit(x[rows], timestep[rows], text, control=hook if sigma >= BOXES_END else None)
                        for rows, text, hook in zip(slices, keys, hooks, strict=True)]
             full, *others = torch.split(torch.cat(outputs).float(), count)
             plain = others.pop() if apart else full
