@@ -25,10 +25,10 @@ from manzar.score.truth.boxes import called, find, sight
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "boxes"
 PROMPTS = {
-    "crossing": "A red circle and a blue square move in front of a gradient background.",
+    "crossing": "A red circle moves to the right and a blue square moves down on a white background.",
     "entering": "A yellow star is moving to the right; the background is a starry night sky.",
     "leaving": "A green car is moving to the right; the background is a cloudy sky.",
-    "swapping": "An orange cat is moving to the right and a purple fish is moving to the left in front of the sea.",
+    "swapping": "A red cat moves to the right and a blue fish moves to the left in front of the sea.",
     "pinned": "A white house stands still in front of a grassy field. The camera pans to the right.",
     "first_frame": "A red heart moves to the right in front of a grassy field.",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import dist
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,8 @@ def test_examples_show_what_they_are_named_after():
     one, two = example("swapping")
     assert centre(one.exact[0])[0] < centre(two.exact[0])[0] and centre(one.exact[16])[0] > centre(two.exact[16])[0]
     one, two = example("crossing")
-    assert near(one.exact[8], two.exact[8].as_list())
+    met = [(i, j) for i, a in enumerate(one.exact) for j, b in enumerate(two.exact) if dist(centre(a), centre(b)) < 0.1]
+    assert met and all(i < j for i, j in met), "the second comes where the first has passed"
     (pinned,) = example("pinned")
     assert all(pinned.hard) and centre(pinned.boxes[16])[0] == pytest.approx(centre(pinned.boxes[0])[0] - 0.2)
     assert near(lerp(pinned.boxes[0], pinned.boxes[16], 0.5), pinned.boxes[8].as_list())
