@@ -23,7 +23,7 @@ cpu)
   vae_minutes=${VAE_MINUTES:-60}
   grow_minutes=${GROW_MINUTES:-50} decoder_minutes=${DECODER_MINUTES:-40} dit_minutes=${DIT_MINUTES:-240}
   box_minutes=${BOX_MINUTES:-30} box_recipe=$out/boxes.json
-  vae="crop=48 crop_frames=17 batch=4 ema=0.995" dit="layers=6 patch=1 batch=16 cooldown=0.35 images=0.35 sigma_std=1.1"
+  vae="crop=48 crop_frames=17 batch=4 ema=0.995" dit="layers=6 patch=1 batch=16 cooldown=0.35 images=0.6 sigma_std=1.1"
   ;;
 gpu)
   vae_minutes=${VAE_MINUTES:-5}
