@@ -13,8 +13,9 @@ from tiny_model import scramble, tiny_parts
 
 from manzar.boxes import BoxError, read_script
 from manzar.boxes.control import BoxControl, ControlConfig, cells, fourier, palette, relation, without_boxes
-from manzar.generate import Boxes, Extend, FirstFrame, Generator, Loop, ModelParts, load_parts, save_parts
+from manzar.generate import Boxes, Edit, Extend, FirstFrame, Generator, Loop, ModelParts, load_parts, save_parts
 from manzar.generate.boxes import load_control, new_control, save_control
+from manzar.generate.generator import BOXES_END
 from manzar.nouns import ModelError, Request, UsageError, Video
 
 TWO = {"objects": [
@@ -104,6 +105,26 @@ def test_boxes_go_with_every_other_condition(parts: ModelParts) -> None:
     for condition in (FirstFrame(clip), Extend(clip), Extend(clip, "backward"), Loop()):
         request = replace(ASKED, conditions=(condition,))
         assert not torch.equal(made(parts, boxed(request)), made(parts, request)), condition
+
+
+def test_near_the_data_the_base_goes_on_alone(parts: ModelParts) -> None:
+    generator = Generator(parts, "fp32")
+    request = generator.complete(boxed())
+    given, x = torch.zeros(3, 4, 4), torch.randn(1, 4, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    (condition,) = request.conditions
+    assert isinstance(condition, Boxes)
+    text, boxes = generator.embed(request), condition.whole(3, 0, 0, 4)
+    steered, alone = (generator.predictor(request, text, given, each) for each in (boxes, None))
+    for sigma in (0.9, BOXES_END, 0.49, 0.1):
+        assert torch.equal(steered(x, sigma), alone(x, sigma)) == (sigma < BOXES_END), sigma
+
+
+def test_an_edit_that_begins_where_boxes_end_is_refused(parts: ModelParts) -> None:
+    clip = Video(np.random.default_rng(0).integers(0, 255, (9, 32, 32, 3), dtype=np.uint8), 8.0)
+    with pytest.raises(UsageError, match=r"strength 0\.4: take 0\.5 or more"):
+        made(parts, boxed(replace(ASKED, conditions=(Edit(clip, 0.4),))))
+    edited = replace(ASKED, conditions=(Edit(clip, 0.9),))
+    assert not torch.equal(made(parts, boxed(edited)), made(parts, edited))
 
 
 def test_time_counts_from_the_first_frame_that_is_made(parts: ModelParts) -> None:

@@ -192,6 +192,9 @@ class Generator:
                on_preview: Preview | None = None) -> Tensor:
         """Latents (B, c, t, h, w), fp32, from a state by the solver; given positions are as they were given."""
         assert request.steps is not None, request
+        if state.boxes is not None and state.sigma_start < BOXES_END:
+            raise UsageError(f"boxes have no say in an edit of strength {state.sigma_start:g}: take {BOXES_END:g} or "
+                             "more, or leave out the boxes")
         schedule = self.parts.schedule
         total = len(schedule.grid(request.steps, state.sigma_start)) - 1
         predict = self.predictor(request, text, state.given, state.boxes)
