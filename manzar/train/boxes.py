@@ -45,7 +45,7 @@ class BoxRecipe(DenoiseRecipe):
 
     settings: BoxSettings
 
-    def __init__(self, parts: ModelParts, trained: nn.Module, settings: BoxSettings, clips: tuple[Clips, Clips],
+    def __init__(self, parts: ModelParts, trained: nn.ModuleDict, settings: BoxSettings, clips: tuple[Clips, Clips],
                  buckets: tuple[list[Bucket], list[Bucket]]):
         assert parts.control is not None
         self.control = parts.control
@@ -91,8 +91,7 @@ class BoxRecipe(DenoiseRecipe):
     def _control(self, batch: LatentBatch) -> list[Hook] | None:
         if batch.boxes is None:
             return None
-        (t, h, w), (p, q, r) = batch.latents.shape[2:], self.parts.dit.patch
-        return self.control.hooks(batch.boxes, (t // p, h // q, w // r))
+        return self.control.hooks(batch.boxes, self._grid(batch))
 
     def validate(self) -> dict[str, Any]:
         """The held-out loss with boxes, as `val_loss`, and without any, the base's own, as `val_loss_without`."""

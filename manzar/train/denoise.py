@@ -41,6 +41,7 @@ from manzar.train.given import draw_given
 from manzar.train.latents import HELD_EVERY, Bucket, Item, fingerprint
 from manzar.train.log import BINS, RunLog
 from manzar.train.loop import StepLoss
+from manzar.train.naming import Naming, naming_head
 from manzar.train.settings import DitSettings, LatentSettings, TuneSettings
 from manzar.weights import write_tensors
 
@@ -57,6 +58,7 @@ class LatentBatch:
     given: Tensor | None = None  # (t, h, w) bool: the content is given there, at σ = 0
     clean: Tensor | None = None  # (B, c, t, h, w) what is given, where it is not the clip itself
     items: Sequence[Item] = ()  # what each sample was cut from
+    start: int = 0  # the latent frame of its item that each sample begins with
     boxes: Tensor | None = None  # (B, t, N, 9) where its objects are, for a model with box control
 
     def __len__(self) -> int:
@@ -86,15 +88,20 @@ class Prompts:
 class DenoiseRecipe:
     """Everything that `dit` and `tune` share; they differ in what learns and in what is exported."""
 
-    def __init__(self, name: str, parts: ModelParts, trained: nn.Module, settings: LatentSettings,
-                 clips: tuple[Clips, Clips], buckets: tuple[list[Bucket], list[Bucket]]):
+    def __init__(self, name: str, parts: ModelParts, trained: nn.ModuleDict, settings: LatentSettings,
+                 clips: tuple[Clips, Clips], buckets: tuple[list[Bucket], list[Bucket]],
+                 naming: Naming | None = None):
         self.name, self.parts, self.trained, self.settings = name, parts, trained, settings
+        self.naming = naming
+        if naming is not None:
+            trained["naming"] = naming
         self.clips, self.val_clips = clips
         self.buckets, self.val_buckets = buckets
         self.languages = pick_languages(settings.languages, self.clips)
         self.before = parts.info.get("trained")  # what the folder that it starts from was trained on
         self.fingerprint = digest([[clip.id for clip in self.clips.rows], fingerprint(parts.vae.state_dict())])
         parts.to(pick_device())
+        trained.to(pick_device())
         parts.dit.checkpointing = settings.recompute
         self.prompts = Prompts(parts.text, any(p.requires_grad for p in parts.text.parameters()))
         self.shares = bucket_shares(self.buckets, settings.images)
@@ -147,7 +154,7 @@ class DenoiseRecipe:
         given = draw_given(LatentShape(*latents.shape[2:]), self.parts.dit.patch, generator,
                            ("prefix", "ends")[randint(generator, 2)])
         assert given is not None, latents.shape
-        return replace(batch, latents=latents, given=given.mask.to(latents.device))
+        return replace(batch, latents=latents, given=given.mask.to(latents.device), start=start)
 
     @staticmethod
     def _to_device(latents: Tensor) -> Tensor:
@@ -171,7 +178,11 @@ class DenoiseRecipe:
         sigmas = sample_sigmas(len(batch), generator, kind=s.sigmas, mean=s.sigma_mean, std=s.sigma_std, shift=shift)
         noise = torch.randn(batch.latents.shape, generator=generator)
         per_sample = self._losses(batch, sigmas, noise)
-        return StepLoss(per_sample.mean(), {}, sigmas, per_sample)
+        if self.naming is None:
+            return StepLoss(per_sample.mean(), {}, sigmas, per_sample)
+        extra, terms = self.naming.loss(batch.items, batch.start, self._grid(batch))
+        denoising = per_sample.mean()
+        return StepLoss(denoising + extra, {"denoising": denoising, **terms}, sigmas, per_sample)
 
     def _losses(self, batch: LatentBatch, sigmas: Tensor, noise: Tensor) -> Tensor:
         """(B,) mean squared error in v-space over the positions that are not given."""
@@ -199,7 +210,12 @@ class DenoiseRecipe:
 
     def _control(self, batch: LatentBatch) -> list[Hook] | None:
         """What a module beside the transformer does in each of its blocks."""
-        return None
+        return None if self.naming is None else self.naming.hooks()
+
+    def _grid(self, batch: LatentBatch) -> tuple[int, int, int]:
+        """How many tokens a sample has in time, height and width."""
+        (t, h, w), (p, q, r) = batch.latents.shape[2:], self.parts.dit.patch
+        return t // p, h // q, w // r
 
     # ---- what one looks at
 
@@ -284,7 +300,8 @@ def dit_recipe(data: Path, settings: DitSettings, source: Path, log: RunLog) -> 
     clips, buckets = open_buckets(data, s, vae, dit.patch, log)
     text = new_text_encoder(s, clips[0])
     parts = ModelParts(dit, vae, text, schedule, {"defaults": {"steps": s.sample_steps, "guidance": s.guidance}})
-    return DenoiseRecipe("dit", parts, nn.ModuleDict({"dit": dit, "text": text}), s, clips, buckets)
+    return DenoiseRecipe("dit", parts, nn.ModuleDict({"dit": dit, "text": text}), s, clips, buckets,
+                         naming_head(clips[0], dit.config, s.naming))
 
 
 def new_text_encoder(s: DitSettings, clips: Clips) -> TextEncoder:
@@ -312,4 +329,5 @@ def tune_recipe(data: Path, settings: TuneSettings, source: Path, log: RunLog) -
         add_lora(parts.dit, settings.rank, settings.alpha)
     else:
         parts.dit.requires_grad_(True)
-    return DenoiseRecipe("tune", parts, nn.ModuleDict({"dit": parts.dit}), settings, clips, buckets)
+    return DenoiseRecipe("tune", parts, nn.ModuleDict({"dit": parts.dit}), settings, clips, buckets,
+                         naming_head(clips[0], parts.dit.config, settings.naming))

@@ -48,11 +48,13 @@ class Recipe(Protocol):
     """What differs between training a VAE, a DiT and a LoRA."""
 
     name: str
-    trained: nn.Module
     fingerprint: str  # hash of what it trains on; a resumed run must find the same
 
     @property
     def settings(self) -> Settings: ...
+
+    @property
+    def trained(self) -> nn.Module: ...
 
     def is_matrix(self, name: str, p: nn.Parameter) -> bool:
         """True for the hidden matrices, which Muon moves."""

@@ -86,6 +86,7 @@ class DitSettings(LatentSettings):
     text_width: int = Field(256, ge=16)
     prediction: Literal["velocity", "sample"] = Field("velocity", description="what the network predicts: v or x_0")
     sample_shift: float = Field(3.0, gt=0, description="σ shift of the sampling schedule")
+    naming: float = Field(0.15, ge=0, description="weight of naming the objects, where tracks tell them; see naming.py")
 
 
 class TuneSettings(LatentSettings):
@@ -100,6 +101,7 @@ class TuneSettings(LatentSettings):
     mode: Literal["lora", "full"] = "lora"
     rank: int = Field(16, ge=1)
     alpha: float = Field(16.0, gt=0)
+    naming: float = Field(0.0, ge=0, description="weight of naming the objects, where tracks tell them; see naming.py")
 
 
 class BoxSettings(LatentSettings):

@@ -109,17 +109,14 @@ def truth(scene: Scene, shape: VideoShape, fps: float = 8.0) -> tuple[BoxTrack, 
 def unclipped(scene: Scene, actor: Actor, shape: VideoShape) -> tuple[Array, Array]:
     """Upper left and lower right corner of an actor's box on every frame, not held to [0, 1]: twice (T, 2)."""
     pose = poses([actor], views([scene], shape), shape)
-    border = fit(actor.shape).border * (actor.facing, 1.0)  # (K, 2)
-    corners = np.array([_turned_extent(border, angle) for angle in pose.angle[0]])  # (T, 2, 2)
+    outline = fit(actor.shape).outline * (actor.facing, 1.0)  # (K, 2)
+    cos, sin = np.cos(pose.angle[0]), np.sin(pose.angle[0])
+    turn = np.stack([np.stack([cos, sin], axis=-1), np.stack([-sin, cos], axis=-1)], axis=-2)  # (T, 2, 2)
+    turned = outline @ turn  # (T, K, 2), clockwise on the screen, y downwards
+    corners = np.stack([turned.min(1), turned.max(1)], axis=1)  # (T, 2, 2)
     middle = np.stack([pose.x[0], pose.y[0]], axis=-1)[:, None]  # (T, 1, 2)
     placed = (middle + pose.radius[0][:, None, None] * corners) / extent(shape)
     return placed[:, 0], placed[:, 1]
-
-
-def _turned_extent(border: Array, angle: float) -> tuple[Array, Array]:
-    cos, sin = math.cos(angle), math.sin(angle)
-    turned = border @ np.array([[cos, sin], [-sin, cos]])  # clockwise on the screen, y downwards
-    return turned.min(0), turned.max(0)
 
 
 def _clip(x0: float, y0: float, x1: float, y1: float) -> Box | None:

@@ -207,17 +207,18 @@ _BODIES: dict[str, Body] = {
 
 
 class Fit(NamedTuple):
-    """How a body is brought into [-1, 1], and its border there.
+    """How a body is brought into [-1, 1], and its outline there.
 
     centre, scale: own coordinates = scale · q + centre.  half: half extents (x, y), the longer 1.
-    reach: distance of the farthest border point from the centre.  border: (K, 2) points of the border.
+    reach: distance of the farthest border point from the centre.  outline: (K, 2) corners of the
+    convex hull of its border: as far as it reaches in any direction, however it is turned.
     """
 
     centre: tuple[float, float]
     scale: float
     half: tuple[float, float]
     reach: float
-    border: NDArray[np.float64]
+    outline: NDArray[np.float64]
 
 
 def silhouette(layers: Sequence[Layer]) -> Tensor:
@@ -245,7 +246,24 @@ def fit(shape: str, cells: int = 320) -> Fit:
     scale = float(half.max())
     border = (border - middle) / scale
     reach = float(np.hypot(border[:, 0], border[:, 1]).max())
-    return Fit((float(middle[0]), float(middle[1])), scale, (half[0] / scale, half[1] / scale), reach, border)
+    return Fit((float(middle[0]), float(middle[1])), scale, (half[0] / scale, half[1] / scale), reach, _hull(border))
+
+
+def _hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Corners of the convex hull of points (K, 2), by Andrew's monotone chain."""
+    ordered = points[np.lexsort((points[:, 1], points[:, 0]))].tolist()
+    return np.array([*_chain(ordered), *_chain(ordered[::-1])])
+
+
+def _chain(points: list[list[float]]) -> list[list[float]]:
+    """One side of a hull, from the first point to the last, which is left to the other side."""
+    kept: list[list[float]] = []
+    for x, y in points:
+        while len(kept) > 1 and (kept[-1][0] - kept[-2][0]) * (y - kept[-2][1]) <= \
+                (kept[-1][1] - kept[-2][1]) * (x - kept[-2][0]):
+            kept.pop()
+        kept.append([x, y])
+    return kept[:-1]
 
 
 def fitted(shape: str, x: Tensor, y: Tensor) -> list[Layer]:
