@@ -199,9 +199,9 @@ def test_diameters_are_those_of_their_size() -> None:
 
 def test_every_body_fits_its_box() -> None:
     for shape in SHAPES:
-        border = fit(shape).border
-        assert np.allclose(border.min(0), -np.array(fit(shape).half), atol=1e-6)
-        assert np.allclose(border.max(0), fit(shape).half, atol=1e-6)
+        outline = fit(shape).outline
+        assert np.allclose(outline.min(0), -np.array(fit(shape).half), atol=1e-6)
+        assert np.allclose(outline.max(0), fit(shape).half, atol=1e-6)
         assert max(fit(shape).half) == pytest.approx(1)
         assert 1 - 1e-6 <= fit(shape).reach <= 2**0.5 + 1e-6
 
