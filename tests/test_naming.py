@@ -44,13 +44,6 @@ def head() -> Naming:
     return found
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "base"
-    save_parts(tiny_parts(), folder)
-    return folder
-
-
 def test_a_token_has_the_words_and_the_sides_of_the_object_painted_last(head: Naming) -> None:
     assert head.words == ["blue", "cat", "ghost", "grey", "red", "star"]
     words, sides = (x.view(2, 4, 4, -1) for x in head._targets([Item(0, 0, 5, 32, 32)], 0, (2, 4, 4)))
@@ -87,9 +80,10 @@ def test_the_head_reads_the_middle_and_changes_nothing(head: Naming) -> None:
     assert dit.proj_out.weight.grad is None
 
 
-def test_naming_is_learned_beside_denoising_and_left_out_of_the_model(base: Path, tmp_path: Path) -> None:
+def test_naming_is_learned_beside_denoising_and_left_out_of_the_model(tmp_path: Path) -> None:
+    save_parts(tiny_parts(), tmp_path / "base")
     save_clips(clips(24, 0, VideoShape(9, 32, 32), 8.0, WorldConfig(actors=(1, 2))), tmp_path / "data")
-    outcome = train_run("tune", tmp_path / "data", tmp_path / "run", Budget(steps=20), source=base,
+    outcome = train_run("tune", tmp_path / "data", tmp_path / "run", Budget(steps=20), source=tmp_path / "base",
                         pairs=[*TINY, "naming=0.5", "adam_lr=0.01"], quiet=True)
     steps = [row for row in read_log(tmp_path / "run") if row["kind"] == "step"]
     assert steps[-1]["words"] < 0.8 * steps[0]["words"]
