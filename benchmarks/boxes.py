@@ -36,7 +36,7 @@ def step(generator: Generator, request: Request) -> Callable[[], object]:
     latent = shape.latent(vae.stride)
     noise = torch.randn(1, vae.config.z_dim, latent.frames, latent.height, latent.width)
     state = generator.apply(request.conditions, generator.begin(noise, shape))
-    predict = generator.predictor(request, generator.embed(request), state.given, state.boxes)
+    predict = generator.predictor(request, generator.embed(request), state)
 
     @torch.no_grad()
     def once() -> object:

@@ -235,6 +235,7 @@ class SamplingState:
     opening: (B, c, t', h, w) the first few latent frames of the whole, once they are made.
     again: so many latent frames at the end are those after the first over again, of a video that goes round.
     boxes: (t, N, 9) where objects are to be, as `boxes.control` reads it; None is nowhere in particular.
+    names: what the objects are, in the order of `boxes`; "" where it is not said.
     """
 
     latents: torch.Tensor
@@ -251,6 +252,7 @@ class SamplingState:
     opening: torch.Tensor | None = None
     again: int = 0
     boxes: torch.Tensor | None = None
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         assert 0 < self.sigma_start <= 1, f"sigma_start is {self.sigma_start}; it lies in (0, 1]"

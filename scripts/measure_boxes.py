@@ -3,15 +3,16 @@
     python scripts/measure_boxes.py --model FOLDER --control RUN --scenes 200 --out measured
     python scripts/measure_boxes.py --model FOLDER --control RUN --scenes 200 --out measured-f0 --first-frame
     python scripts/measure_boxes.py --model FOLDER --control RUN --scenes 200 --out no-soft --no-soft --boxed-only
+    python scripts/measure_boxes.py --model FOLDER --control RUN --scenes 200 --out no-names --no-names --boxed-only
     python scripts/measure_boxes.py --truth --scenes 60                     # the detector's own ceiling
 
-Scenes have one, two and three actors in turn. Each is asked for in words alone and with boxes, from the same noise. As
-in Boximator's protocol the exact box is given on the first and the last frame (--hard N: on N frames, evenly spread);
-in between stand regions, the scene's own boxes let out by the mean margin of training. Films and their boxes.json are
-kept in OUT, and a rerun makes only what is missing. Things are found by the judge of `manzar.score.truth`, which shares
-no code with what draws the world: once as what they were asked to be, by colour and shape, and once as anything at all
-that is where something should be, which says how boxes are obeyed by a model that draws its things badly. Intervals
-are 95 %, whole scenes drawn with replacement.
+Scenes have one, two and three actors in turn. Each is asked for in words alone and with boxes, from the same noise. A
+box says what belongs in it, in the language of the prompt. As in Boximator's protocol the exact box is given on the
+first and the last frame (--hard N: on N frames, evenly spread); in between stand regions, the scene's own boxes let out
+by the mean margin of training. Films and their boxes.json are kept in OUT, and a rerun makes only what is missing.
+Things are found by the judge of `manzar.score.truth`, which shares no code with what draws the world: once as what they
+were asked to be, by colour and shape, and once as anything at all that is where something should be, which says how
+boxes are obeyed by a model that draws its things badly. Intervals are 95 %, whole scenes drawn with replacement.
 """
 
 from __future__ import annotations
@@ -39,10 +40,11 @@ from manzar.boxes.view import strip
 from manzar.cli.talk import ticker
 from manzar.generate import Boxes, FirstFrame, Generator, load
 from manzar.media import read, write
-from manzar.nouns import Condition, Frames, Request, UsageError, existing, storage
+from manzar.nouns import Condition, Frames, Request, SamplingState, UsageError, existing, storage
 from manzar.score.truth.asking import AskedActor
 from manzar.score.truth.boxes import find, sight
 from manzar.world import PHRASINGS, Scene, WorldConfig, caption, sample_scene, truth
+from manzar.world.say import names
 from manzar.world.suite import FIRST, asked
 
 MOST_ACTORS = 3
@@ -62,6 +64,14 @@ class HardOnly(Boxes):
         return boxes
 
 
+@dataclass(frozen=True)
+class Nameless(Boxes):
+    """The same without a word on what goes where, as in Boximator."""
+
+    def apply(self, state: SamplingState) -> SamplingState:
+        return replace(super().apply(state), names=())
+
+
 # ---- what is asked for -----------------------------------------------------------------------------------------------
 
 
@@ -75,7 +85,7 @@ def case_of(index: int, scene: Scene, language: str, seed: int) -> Case:
     return Case(index, scene, language, caption(scene, language, index // MOST_ACTORS % PHRASINGS), seed + index)
 
 
-def script_of(scene: Scene, hard: int) -> BoxScript:
+def script_of(scene: Scene, language: str, hard: int) -> BoxScript:
     """Exact boxes on `hard` frames, the first and the last among them, and between them the scene's own let out.
 
     The frames that one latent frame shares with a hard one are left to the script, which knows where things are there.
@@ -83,7 +93,7 @@ def script_of(scene: Scene, hard: int) -> BoxScript:
     last = TRUTH_SHAPE.frames - 1
     exact = sorted({*np.linspace(0, last, hard).round().astype(int).tolist()})
     objects = []
-    for actor, track in zip(scene.actors, truth(scene, TRUTH_SHAPE), strict=True):
+    for number, (name, track) in enumerate(zip(names(scene, language), truth(scene, TRUTH_SHAPE), strict=True), 1):
         keys: list[dict[str, Any]] = []
         for frame, box in enumerate(track.boxes):
             assert box is not None, f"{track.name} of scene {scene.seed} is out of view on frame {frame}"
@@ -91,7 +101,7 @@ def script_of(scene: Scene, hard: int) -> BoxScript:
                 keys.append({"frame": frame, "box": box.as_list()})
             elif not any(latent(frame) == latent(other) for other in exact):
                 keys.append({"frame": frame, "box": relax(box, (MEAN_MARGIN,) * 4).as_list(), "kind": "soft"})
-        objects.append({"name": f"{actor.colour} {actor.shape}", "keys": keys})
+        objects.append({"name": f"{name} {number}", "keys": keys})
     return read_script({"objects": objects})
 
 
@@ -132,7 +142,7 @@ class Films:
             return
         generator, told = load(given.model, control=given.control), ticker("films")
         for done, (case, kind) in enumerate(missing, 1):
-            script = script_of(case.scene, given.hard)
+            script = script_of(case.scene, case.language, given.hard)
             (self.out / f"{case.index:05d}.json").write_text(json.dumps(script.to_dict(), indent=1))
             (video,) = generator.generate(request_of(generator, case, kind, script, given))
             write(video, self.path(case, kind))
@@ -146,7 +156,8 @@ def request_of(
     if given.first_frame:
         conditions.append(FirstFrame(rendered([case])[0][0]))
     if kind == BOXED:
-        conditions.append(HardOnly(script) if given.no_soft else Boxes(script))
+        kind_of_boxes = HardOnly if given.no_soft else Nameless if given.no_names else Boxes
+        conditions.append(kind_of_boxes(script))
     return generator.complete(
         Request(case.prompt, TRUTH_SHAPE.frames, TRUTH_SHAPE.height, TRUTH_SHAPE.width, FPS, given.steps,
                 given.guidance, seed=case.seed, conditions=conditions,
@@ -254,15 +265,16 @@ def sheet(looked: Mapping[str, Sequence[Looked]], frames: Mapping[str, Sequence[
         row = []
         for kind, each in looked.items():
             found = [sighting.found for sighting in each[index].known if sighting.wanted]
-            plans = wanted_of(each[index].case.scene, hard)
+            plans = wanted_of(each[index].case, hard)
             row.append(strip(frames[kind][index], plans, found, SHEET_FRAMES, SHEET_SIDE))
         rows.append(np.concatenate(row, axis=1))
     Image.fromarray(np.concatenate(rows, axis=0)).save(out)
 
 
-def wanted_of(scene: Scene, hard: int) -> list[Plan]:
+def wanted_of(case: Case, hard: int) -> list[Plan]:
     """The boxes as given, around what is exactly known of the scene."""
-    plans = script_of(scene, hard).resolve(TRUTH_SHAPE.frames, FPS, MOST_ACTORS)
+    scene = case.scene
+    plans = script_of(scene, case.language, hard).resolve(TRUTH_SHAPE.frames, FPS, MOST_ACTORS)
     exact = [tuple(box for box in track.boxes if box is not None) for track in truth(scene, TRUTH_SHAPE)]
     return [replace(plan, exact=own) for plan, own in zip(plans, exact, strict=True)]
 
@@ -281,6 +293,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="folder of the films, the table and the contact sheet")
     parser.add_argument("--hard", type=int, default=2, help="frames on which the exact box is given")
     parser.add_argument("--first-frame", action="store_true", help="give the scene's first frame as well")
+    parser.add_argument("--no-names", action="store_true", help="boxes do not say what belongs in them")
     parser.add_argument("--no-soft", action="store_true", help="give the exact boxes alone, and no regions")
     parser.add_argument("--boxed-only", action="store_true", help="leave out the films without boxes")
     parser.add_argument("--language", default="en")
@@ -300,9 +313,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def settings_of(given: argparse.Namespace) -> dict[str, object]:
     """All that the films depend on but their number."""
-    names = ("hard", "first_frame", "no_soft", "language", "seed", "steps", "guidance", "box_guidance")
+    settings = ("hard", "first_frame", "no_soft", "no_names", "language", "seed", "steps", "guidance", "box_guidance")
     folders = {"weights": given.model, "control": given.control}
-    return {name: getattr(given, name) for name in names} | {
+    return {name: getattr(given, name) for name in settings} | {
         name: digest(existing(folder, "folder").rglob("*.safetensors")) for name, folder in folders.items() if folder
     }
 

@@ -14,7 +14,7 @@ from tiny_model import scramble, tiny_parts
 from manzar.boxes import BoxError, read_script
 from manzar.boxes.control import BoxControl, ControlConfig, cells, fourier, palette, relation, without_boxes
 from manzar.generate import Boxes, Edit, Extend, FirstFrame, Generator, Loop, ModelParts, load_parts, save_parts
-from manzar.generate.boxes import load_control, new_control, save_control
+from manzar.generate.boxes import load_control, new_control, read_names, save_control
 from manzar.generate.generator import BOXES_END
 from manzar.nouns import ModelError, Request, UsageError, Video
 
@@ -68,6 +68,39 @@ def test_where_a_box_is_and_whether_it_is_hard_both_tell(parts: ModelParts) -> N
     assert not torch.equal(films[0], films[1]) and not torch.equal(films[0], films[2])
 
 
+def named(*names: str) -> dict[str, object]:
+    return {"objects": [{"name": name, "keys": [{"at": 0, "box": [0.3 * k, 0, 0.3 * k + 0.3, 0.4]}]}
+                        for k, name in enumerate(names)]}
+
+
+def test_a_name_tells_what_goes_into_its_box(parts: ModelParts) -> None:
+    ball = made(parts, boxed(script=named("red ball")))
+    assert not torch.equal(ball, made(parts, boxed(script=named("blue cat"))))
+    both = ("red ball", "blue cat")
+    assert not torch.equal(made(parts, boxed(script=named(*both))), made(parts, boxed(script=named(*both[::-1]))))
+
+
+def test_a_number_and_a_name_that_nobody_chose_tell_nothing(parts: ModelParts) -> None:
+    ball = made(parts, boxed(script=named("red ball")))
+    assert torch.equal(ball, made(parts, boxed(script=named("red ball 2"))))
+    silent = made(parts, boxed(script=named("object 1")))
+    assert not torch.equal(ball, silent)
+    assert parts.control is not None
+    for layer in parts.control.layers:
+        layer.name = None  # what a module does that was made without names
+    assert torch.equal(silent, made(parts, boxed(script=named("object 1"))))
+    assert torch.equal(silent, made(parts, boxed(script=named("red ball"))))
+
+
+def test_a_name_is_the_mean_of_its_words(parts: ModelParts) -> None:
+    ball, nothing, spare = read_names(parts.text, ["red ball", ""], 3)
+    with torch.no_grad():
+        (words,), _ = parts.text.embed(["red ball"])
+    torch.testing.assert_close(ball, words.mean(0))
+    assert not nothing.any() and not spare.any()
+    assert not read_names(parts.text, [], 2).any()
+
+
 def test_a_latent_frame_sees_only_its_own_boxes(parts: ModelParts) -> None:
     assert parts.control is not None
     boxes = torch.rand(1, 3, 3, 9)
@@ -110,11 +143,10 @@ def test_boxes_go_with_every_other_condition(parts: ModelParts) -> None:
 def test_near_the_data_the_base_goes_on_alone(parts: ModelParts) -> None:
     generator = Generator(parts, "fp32")
     request = generator.complete(boxed())
-    given, x = torch.zeros(3, 4, 4), torch.randn(1, 4, 3, 4, 4, generator=torch.Generator().manual_seed(1))
-    (condition,) = request.conditions
-    assert isinstance(condition, Boxes)
-    text, boxes = generator.embed(request), condition.whole(3, 0, 0, 4)
-    steered, alone = (generator.predictor(request, text, given, each) for each in (boxes, None))
+    x = torch.randn(1, 4, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    state = generator.apply(request.conditions, generator.begin(x, generator.shape(request)))
+    text = generator.embed(request)
+    steered, alone = (generator.predictor(request, text, each) for each in (state, replace(state, boxes=None)))
     for sigma in (0.9, BOXES_END, 0.49, 0.1):
         assert torch.equal(steered(x, sigma), alone(x, sigma)) == (sigma < BOXES_END), sigma
 

@@ -32,7 +32,7 @@ def test_scenes_are_held_out_and_have_one_to_three_actors_in_turn():
 @pytest.mark.parametrize("hard", [2, 5])
 def test_boxes_are_exact_at_the_ends_and_regions_between(hard):
     scene = measure_boxes.drawn(2, 300_000)[1]
-    plans = measure_boxes.script_of(scene, hard).resolve(TRUTH_SHAPE.frames, 8.0, 8)
+    plans = measure_boxes.script_of(scene, "en", hard).resolve(TRUTH_SHAPE.frames, 8.0, 8)
     for plan, track in zip(plans, truth(scene, TRUTH_SHAPE), strict=True):
         assert [frame for frame, sharp in enumerate(plan.hard) if sharp] == [*range(0, 17, 16 // (hard - 1))]
         assert plan.boxes[0] == track.boxes[0] and plan.boxes[16] == track.boxes[16]
@@ -41,13 +41,13 @@ def test_boxes_are_exact_at_the_ends_and_regions_between(hard):
         chosen, sharp = latent_plan(plan, 4)
         assert sharp == ((True, False, False, False, True) if hard == 2 else (True,) * 5)
         assert iou(chosen[4], track.boxes[15]) > 0.7  # the outline in the middle of the last latent frame
-    exact = [plan.exact for plan in measure_boxes.wanted_of(scene, hard)]
+    exact = [plan.exact for plan in measure_boxes.wanted_of(measure_boxes.case_of(1, scene, "en", 0), hard)]
     assert exact == [track.boxes for track in truth(scene, TRUTH_SHAPE)]
 
 
 def test_without_soft_boxes_latent_frames_between_have_none():
     scene = measure_boxes.drawn(1, 300_000)[0]
-    script = measure_boxes.script_of(scene, 2)
+    script = measure_boxes.script_of(scene, "en", 2)
     plans = tuple(script.resolve(17, 8.0, 8))
     boxes = HardOnly(script, plans, 8).whole(5, 0, 0, 4)
     assert boxes[:, 0, 8].tolist() == [1, 0, 0, 0, 1]
@@ -60,7 +60,7 @@ def test_requests_differ_in_boxes_alone():
     parts.control = new_control(parts.dit, 8, 32)
     given = measure_boxes.arguments(["--model", "m", "--out", "o", "--first-frame", "--steps", "2"])
     case = measure_boxes.case_of(0, measure_boxes.drawn(1, 300_000)[0], "en", 300_000)
-    script = measure_boxes.script_of(case.scene, 2)
+    script = measure_boxes.script_of(case.scene, case.language, 2)
     plain, boxed = (measure_boxes.request_of(Generator(parts), case, kind, script, given) for kind in (PLAIN, BOXED))
     assert (plain.prompt, plain.seed, plain.steps) == (case.prompt, 300_000, 2)
     assert (boxed.prompt, boxed.seed, boxed.steps) == (case.prompt, 300_000, 2)

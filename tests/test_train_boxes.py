@@ -18,7 +18,9 @@ from manzar.nouns import DataError, Request, VideoShape
 from manzar.train import Budget, train_run
 from manzar.train import run as run_module
 from manzar.train.box_clips import identities, soften
-from manzar.train.log import read_log
+from manzar.train.boxes import box_recipe
+from manzar.train.log import RunLog, read_log
+from manzar.train.settings import BoxSettings
 from manzar.world import WorldConfig, clips
 
 TINY_BOXES = ["batch=4", "size=32", "frames=9", "width=16", "objects=3", "validations=1", "sample_steps=2", "images=0"]
@@ -93,6 +95,17 @@ def test_boxes_need_tracks(tmp_path: Path, base: Path) -> None:
     with pytest.raises(DataError, match="no clip has tracks"):
         train_run("boxes", tmp_path / "data", tmp_path / "run", Budget(steps=1), source=base, pairs=TINY_BOXES,
                   quiet=True)  # fmt: skip
+
+
+def test_boxes_say_what_is_in_them(data: Path, base: Path, tmp_path: Path) -> None:
+    settings = BoxSettings(size=32, frames=9, width=16, objects=3, images=0, batch=64, no_boxes=0, no_names=0.25)
+    recipe = box_recipe(data, settings.model_copy(update={"stage": "clean"}), base,
+                        RunLog(tmp_path, "boxes", quiet=True))
+    batch = recipe.batch(torch.Generator().manual_seed(0))
+    assert batch.names is not None and batch.boxes is not None
+    there, told = batch.boxes[:, 0, :, 8] > 0, batch.names.abs().sum(-1) > 0  # (B, N)
+    assert not told[~there].any()
+    assert 0.6 < told[there].float().mean() < 0.9
 
 
 def test_identities_and_softening() -> None:

@@ -23,6 +23,7 @@ from manzar.world import (
     sample_scene,
 )
 from manzar.world.languages import arabic, chinese, hindi, hindustani, urdu
+from manzar.world.say import names
 
 
 def still(shape: str = "circle", colour: str = "red", **changes: object) -> Actor:
@@ -75,6 +76,17 @@ def test_captions_of_stills_tell_of_no_motion() -> None:
         same = scene_of(still("square"), background="sea")
         assert captions(scene, phrasing, moving=False) == captions(same, phrasing, moving=False)
         assert "mov" not in caption(scene, "en", phrasing, moving=False)
+
+
+def test_names_are_what_captions_call_the_actors() -> None:
+    for seed in range(40):
+        scene = sample_scene(seed, WorldConfig(actors=(1, 3)))
+        for language in LANGUAGES:
+            called = names(scene, language)
+            assert len(called) == len(scene.actors)
+            told = caption(scene, language, 0, moving=False)
+            if language in ("en", "zh"):  # the others inflect
+                assert all(name in told for name in called), (called, told)
 
 
 def test_every_attribute_changes_every_caption() -> None:

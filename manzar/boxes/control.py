@@ -7,11 +7,13 @@ latent frame and the box tokens of that frame, of which the visual tokens alone 
     x ─ norm ─ enter ─ + cell ─┬─ self-attention with the frame's box tokens ─ + ─ norm ─ mlp ─ + ─ leave ─ + x
     boxes ─ Fourier ─ mlp ─────┘
 
-Three things are our own. The attention runs at a fraction of the DiT's width, so that a step costs a tenth more, not
+Four things are our own. The attention runs at a fraction of the DiT's width, so that a step costs a tenth more, not
 half as much again. Tokens are told where they lie (`cell`): a DiT with rotary positions knows distances only. And what
 a token sees of a box is told in the token's own terms (`relation`): how much of it the box covers, and where the box's
 sides pass it. A token is many pixels wide; to find out from two positions in a Fourier basis where an edge cuts through
-it takes ten thousands of steps. `leave` starts at zero, so that at first the module adds nothing, bit for bit.
+it takes ten thousands of steps. And a box may carry what its object is called, as in GLIGEN (Li et al. 2023, arXiv
+2301.07093): the prompt says that there are a red cat and a blue fish, the name which of them goes here. `leave` starts
+at zero, so that at first the module adds nothing, bit for bit.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ Hook = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class ControlConfig:
-    """dim and layers are the DiT's; objects is the most boxes in a frame; width that of the module's attention."""
+    """dim and layers are the DiT's; objects is the most boxes in a frame; width that of the module's attention; text
+    that of the embeddings that names come in, 0 for a module that hears no names."""
 
     dim: int
     layers: int
@@ -50,9 +53,11 @@ class ControlConfig:
     width: int = 64
     heads: int = 2
     hidden: int = 512
+    text: int = 0
 
     def __post_init__(self) -> None:
-        if min(asdict(self).values()) < 1 or self.width % self.heads:
+        needed = [value for name, value in asdict(self).items() if name != "text"]
+        if min(needed) < 1 or self.text < 0 or self.width % self.heads:
             raise ModelError(f"box control: {self} needs numbers above 0 and a width that its heads divide")
 
     def to_json(self) -> dict[str, Any]:
@@ -81,16 +86,18 @@ class BoxControl(nn.Module):
         scalars, used = boxes[..., :SCALARS], boxes[..., SCALARS:] > 0
         return torch.where(used, self.embed(fourier(scalars)).float(), self.null)
 
-    def hooks(self, boxes: Tensor, grid: tuple[int, int, int]) -> list[Hook]:
+    def hooks(self, boxes: Tensor, grid: tuple[int, int, int], names: Tensor | None = None) -> list[Hook]:
         """For every block the function of its stream x (B, n, dim), n = t·h·w tokens of the patched grid (t, h, w).
 
-        boxes: (B, t, N, 9).
+        boxes: (B, t, N, 9). names: (B, N, text), what the objects are; zeros say nothing.
         """
         assert boxes.shape[1] == grid[0], f"boxes for {boxes.shape[1]} latent frames of {grid[0]}"
         tokens = self.tokens(boxes)  # (B, t, N, width)
         places = cells(*grid[1:], boxes.device)  # (m, 4), m = h·w
         seen = relation(places, boxes).flatten(0, 1)  # (B·t, m, N, 7)
-        return [layer.hook(tokens, fourier(places), seen) for layer in self.layers]  # type: ignore[operator]
+        if names is not None:
+            names = F.layer_norm(names, names.shape[-1:]).repeat_interleave(boxes.shape[1], 0)  # (B·t, N, text)
+        return [layer.hook(tokens, fourier(places), seen, names) for layer in self.layers]  # type: ignore[operator]
 
 
 def without_boxes(boxes: Tensor) -> Tensor:
@@ -109,34 +116,41 @@ class BoxLayer(nn.Module):
         self.cell = nn.Linear(2 * WAVES * 4, width)
         self.near = nn.Linear(RELATIONS, config.heads)
         self.view = nn.Linear(config.heads * RELATIONS, width)
+        self.name = nn.Linear(config.text, width, bias=False) if config.text else None
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(approximate="tanh"), nn.Linear(2 * width, width))
         self.leave = nn.Linear(width, config.dim)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
+        if self.name is not None:
+            nn.init.zeros_(self.name.weight)
         nn.init.zeros_(self.near.weight)
         nn.init.zeros_(self.near.bias)
         with torch.no_grad():
             self.near.weight[:, 0] = COVERED  # from the start a token looks at the boxes that cover it
 
-    def hook(self, tokens: Tensor, where: Tensor, seen: Tensor) -> Hook:
+    def hook(self, tokens: Tensor, where: Tensor, seen: Tensor, names: Tensor | None) -> Hook:
         """What this layer does to the stream, with all that is the same at every step of a sampler done once.
 
-        tokens (B, t, N, width), where (m, 64), seen (B·t, m, N, 7).
+        tokens (B, t, N, width), where (m, 64), seen (B·t, m, N, 7), names (B·t, N, text).
         """
         _, keys, values = self._attended(tokens.flatten(0, 1))  # (B·t, heads, N, c) each
         nearness = self.near(seen).movedim(-1, 1)  # (B·t, heads, m, N)
-        return partial(self, cell=self.cell(where), keys=keys, values=values, nearness=nearness, seen=seen)
+        called = None if self.name is None or names is None else self.name(names)  # (B·t, N, width)
+        return partial(self, cell=self.cell(where), keys=keys, values=values, nearness=nearness, seen=seen,
+                       called=called)
 
-    def forward(self, x: Tensor, cell: Tensor, keys: Tensor, values: Tensor, nearness: Tensor, seen: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cell: Tensor, keys: Tensor, values: Tensor, nearness: Tensor, seen: Tensor,
+                called: Tensor | None) -> Tensor:
         """x (B, t·m, dim), cell (m, width), keys and values of the boxes (B·t, heads, N, c), nearness added to their
-        logits (B·t, heads, m, N), seen (B·t, m, N, 7) -> (B, t·m, dim)."""
+        logits (B·t, heads, m, N), seen (B·t, m, N, 7), called (B·t, N, width) -> (B, t·m, dim)."""
         # a CPU takes longer to cast the weights than to multiply a few hundred tokens by them
         with torch.autocast(x.device.type, enabled=torch.is_autocast_enabled(x.device.type) and x.numel() > FEW):
-            return x + self._added(x, cell, keys, values, nearness, seen)
+            return x + self._added(x, cell, keys, values, nearness, seen, called)
 
-    def _added(self, x: Tensor, cell: Tensor, keys: Tensor, values: Tensor, nearness: Tensor, seen: Tensor) -> Tensor:
+    def _added(self, x: Tensor, cell: Tensor, keys: Tensor, values: Tensor, nearness: Tensor, seen: Tensor,
+               called: Tensor | None) -> Tensor:
         y = self.enter(F.layer_norm(x, x.shape[-1:])).view(-1, *cell.shape) + cell  # (B·t, m, width)
         q, k, v = self._attended(y)  # (B·t, heads, m, c) each
         logits = q @ torch.cat([k, keys.to(k.dtype)], dim=2).mT * q.shape[-1] ** -0.5  # (B·t, heads, m, m + N)
@@ -145,6 +159,8 @@ class BoxLayer(nn.Module):
         boxes = weights[..., k.shape[2] :].transpose(1, 2)  # (B·t, m, heads, N)
         told = (boxes @ seen).flatten(2)  # (B·t, m, heads·7)
         y = y + self.out(attended.transpose(1, 2).flatten(2)) + self.view(told)
+        if called is not None:
+            y = y + boxes.mean(2) @ called.to(boxes.dtype)
         y = y + self.mlp(F.layer_norm(y, y.shape[-1:]))
         added: Tensor = self.leave(y).float().view(x.shape)
         return added

@@ -5,6 +5,7 @@ A causal VAE with `r` pixel frames to a latent one puts pixel frame 0 into laten
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -40,6 +41,12 @@ def span(boxes: Sequence[Box | None]) -> range:
     """From the first frame on which anything is visible to the last; empty if nothing ever is."""
     seen = [frame for frame, box in enumerate(boxes) if box is not None and visible(box)]
     return range(seen[0], seen[-1] + 1) if seen else range(0)
+
+
+def spoken(name: str) -> str:
+    """What the name of an object says that it is: without the number that tells it from others; "" for "object 2"."""
+    what = re.sub(r"[\s#_-]*\d+$", "", name).strip()
+    return "" if what.lower() in ("", "object", "class") else what
 
 
 def flip_track(track: BoxTrack) -> BoxTrack:

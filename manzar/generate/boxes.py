@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,9 +16,11 @@ from torch import Tensor
 from manzar import weights
 from manzar.boxes import BoxScript, Plan, latent_plan
 from manzar.boxes.control import BoxControl, ControlConfig, palette
+from manzar.boxes.tracks import spoken
 from manzar.dit import DiT
 from manzar.generate.fitting import Canvas
 from manzar.nouns import Box, Condition, ModelError, SamplingState, UsageError
+from manzar.text import clean
 
 PART = "boxes"
 
@@ -44,7 +46,8 @@ class Boxes(Condition):
     def apply(self, state: SamplingState) -> SamplingState:
         assert self.objects, "boxes must be fitted to a video before they apply"
         whole = self.whole(state.total, state.before, state.after, state.stride.time)  # (t, N, 9)
-        return replace(state, boxes=whole[state.first : state.last].to(state.latents.device))
+        boxes = whole[state.first : state.last].to(state.latents.device)
+        return replace(state, boxes=boxes, names=tuple(spoken(plan.name) for plan in self.plans))
 
     def whole(self, total: int, before: int, after: int, r: int) -> Tensor:
         """(total, N, 9): the boxes of every latent frame; none on the `before` and `after` that are given."""
@@ -79,9 +82,25 @@ def control_boxes(objects: list[tuple[tuple[Box, ...], tuple[bool, ...]]], frame
     return out
 
 
+class Reads(Protocol):
+    """A text encoder, or what stands before one."""
+
+    def embed(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """(B, L, d), zero beyond each one's length, and the lengths (B,)."""
+
+
+def read_names(text: Reads, names: Sequence[str], slots: int) -> Tensor:
+    """(slots, d): the mean of each name's embedding, and zeros for "" and for slots without a name."""
+    padded = [clean(name) for name in names] + [""] * (slots - len(names))
+    embeddings, lengths = text.embed(padded)  # (slots, L, d)
+    said = torch.tensor([bool(name) for name in padded], device=lengths.device)
+    return embeddings.float().sum(1) * (said / lengths)[:, None]
+
+
 def new_control(dit: DiT, objects: int, width: int) -> BoxControl:
     """A fresh module for a transformer; it changes nothing yet."""
-    return BoxControl(ControlConfig(dit.config.dim, dit.config.num_layers, objects, width))
+    config = dit.config
+    return BoxControl(ControlConfig(config.dim, config.num_layers, objects, width, text=config.text_dim))
 
 
 def control_folder(path: Path) -> Path | None:

@@ -22,7 +22,7 @@ from manzar.device import Precision, autocast, pick_device, pick_precision
 from manzar.dit import DiT
 from manzar.flow import guide, integrate, x_0_from_velocity
 from manzar.flow.solvers import Predict
-from manzar.generate.boxes import load_control
+from manzar.generate.boxes import load_control, read_names
 from manzar.generate.conditions import Given
 from manzar.generate.fitting import to_frames
 from manzar.generate.folder import PRETRAINED, ModelParts, load_parts
@@ -197,7 +197,7 @@ class Generator:
                              "more, or leave out the boxes")
         schedule = self.parts.schedule
         total = len(schedule.grid(request.steps, state.sigma_start)) - 1
-        predict = self.predictor(request, text, state.given, state.boxes)
+        predict = self.predictor(request, text, state)
         with autocast(self.precision):
             return integrate(
                 predict if on_preview is None else self.shown(predict, state, total, on_preview),
@@ -232,21 +232,21 @@ class Generator:
             embeddings, lengths = self.parts.text.embed(prompts)
         return embeddings.repeat_interleave(request.count, 0), lengths.repeat_interleave(request.count, 0)
 
-    def predictor(self, request: Request, text: Text, given: Tensor, boxes: Tensor | None = None) -> Predict:
+    def predictor(self, request: Request, text: Text, state: SamplingState) -> Predict:
         """The DiT as a function of x_t (B, c, t, h, w) and σ alone; all else is settled here.
 
         The rows of a pass: all samples with the prompt, then all without it under guidance, then, where boxes have a
-        guidance of their own, all with the prompt and without boxes. boxes: (t, N, 9).
+        guidance of their own, all with the prompt and without boxes.
         """
-        dit, schedule, count = self.parts.dit, self.parts.schedule, request.count
+        dit, schedule, count, given = self.parts.dit, self.parts.schedule, request.count, state.given
         embeddings, lengths = text
-        apart = boxes is not None and request.box_guidance is not None
+        apart = state.boxes is not None and request.box_guidance is not None
         if apart:
             embeddings, lengths = (torch.cat([each, each[:count]]) for each in (embeddings, lengths))
         size = rows_at_once(dit, given)
         slices = [slice(start, start + size) for start in range(0, len(embeddings), size)]
         keys = [dit.read_text(embeddings[rows], lengths[rows], TEXT_LENGTH) for rows in slices]
-        hooks = [self.hooks(boxes, given, range(len(embeddings))[rows], count) for rows in slices]
+        hooks = [self.hooks(state, range(len(embeddings))[rows], count) for rows in slices]
         some_given = bool(given.any())  # else one timestep per sample, which is cheaper than one per token
 
         def predict(x: Tensor, sigma: float) -> Tensor:
@@ -270,17 +270,20 @@ class Generator:
         return predict
 
     @torch.no_grad()
-    def hooks(self, boxes: Tensor | None, given: Tensor, rows: range, count: int) -> list[Hook] | None:
+    def hooks(self, state: SamplingState, rows: range, count: int) -> list[Hook] | None:
         """What box control does in each block of the DiT to those of these rows of a pass that are below `count`.
 
-        The others are the base's own, which is what guidance sets boxes off against. boxes: (t, N, 9), or None.
+        The others are the base's own, which is what guidance sets boxes off against. None without boxes.
         """
         boxed = len(range(rows.start, min(rows.stop, count)))
-        if boxes is None or boxed == 0:
+        if state.boxes is None or boxed == 0:
             return None
         assert self.parts.control is not None, "boxes are fitted to a model with box control"
-        (t, h, w), (p, q, r) = given.shape, self.parts.dit.patch
-        hooks = self.parts.control.hooks(boxes.expand(boxed, -1, -1, -1), (t // p, h // q, w // r))
+        (t, h, w), (p, q, r) = state.given.shape, self.parts.dit.patch
+        with autocast(self.precision):
+            names = read_names(self.parts.text, state.names, state.boxes.shape[1])  # (N, d)
+        boxes, names = (each.expand(boxed, *each.shape) for each in (state.boxes, names))
+        hooks = self.parts.control.hooks(boxes, (t // p, h // q, w // r), names)
         return hooks if boxed == len(rows) else [partial(on_first, hook, boxed) for hook in hooks]
 
     @torch.no_grad()

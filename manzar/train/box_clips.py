@@ -40,6 +40,9 @@ class Painted:
     def tracks(self, index: int) -> tuple[BoxTrack, ...]:
         return self.clips.tracks(index)
 
+    def names(self, index: int, language: str) -> tuple[str, ...]:
+        return self.clips.names(index, language)
+
     def frames(self, indices: Sequence[int]) -> list[Frames]:
         return [self._painted(k, frames) for k, frames in zip(indices, self.clips.frames(indices), strict=True)]
 

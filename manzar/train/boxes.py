@@ -22,14 +22,14 @@ from torch import Tensor, nn
 from manzar.boxes import BoxScript, Plan, read_script
 from manzar.boxes.control import Hook, without_boxes
 from manzar.boxes.draw import colours, draw
-from manzar.boxes.tracks import span
+from manzar.boxes.tracks import span, spoken
 from manzar.generate import Boxes, Generator, ModelParts, load_parts, save_parts
-from manzar.generate.boxes import load_control, new_control, save_control
+from manzar.generate.boxes import load_control, new_control, read_names, save_control
 from manzar.nouns import BoxTrack, DataError, Frames, Request
 from manzar.train.box_clips import Painted, boxes_of, held, soften
 from manzar.train.buckets import open_buckets
 from manzar.train.checkpoint import Position
-from manzar.train.data import Clips, digest
+from manzar.train.data import Clips, digest, randint
 from manzar.train.denoise import DenoiseRecipe, LatentBatch
 from manzar.train.latents import Bucket, Item, fingerprint
 from manzar.train.log import RunLog
@@ -50,6 +50,7 @@ class BoxRecipe(DenoiseRecipe):
         assert parts.control is not None
         self.control = parts.control
         self._known: dict[tuple[bool, Item], Tensor] = {}
+        self._said: dict[tuple[str, ...], Tensor] = {}
         super().__init__("boxes", parts, trained, settings, clips, buckets)
         base = fingerprint(parts.dit.state_dict()) if settings.freeze else ""
         self.fingerprint = digest([self.fingerprint, base, settings.stage])
@@ -66,7 +67,10 @@ class BoxRecipe(DenoiseRecipe):
         boxes = self._boxes(self.clips, batch, generator)
         empty = torch.rand(len(boxes), generator=generator) < self.settings.no_boxes
         boxes[empty] = without_boxes(boxes[empty])
-        return replace(batch, boxes=boxes.to(batch.latents.device))
+        languages = [self.languages[randint(generator, len(self.languages))] for _ in batch.items]
+        names = self._names(self.clips, batch, languages)
+        names = names * (torch.rand(names.shape[:2], generator=generator) >= self.settings.no_names)[..., None]
+        return replace(batch, boxes=boxes.to(batch.latents.device), names=names.to(batch.latents.device))
 
     def _inner(self, batch: LatentBatch, generator: torch.Generator) -> LatentBatch:
         return batch  # boxes are of whole clips
@@ -74,7 +78,9 @@ class BoxRecipe(DenoiseRecipe):
     def _held_out(self, bucket: Bucket) -> LatentBatch:
         batch = super()._held_out(bucket)
         boxes = self._boxes(self.val_clips, batch, torch.Generator().manual_seed(0))
-        return replace(batch, boxes=boxes.to(batch.latents.device))
+        languages = [self.languages[k % len(self.languages)] for k in range(len(batch))]
+        names = self._names(self.val_clips, batch, languages)
+        return replace(batch, boxes=boxes.to(batch.latents.device), names=names.to(batch.latents.device))
 
     def _boxes(self, clips: Clips, batch: LatentBatch, generator: torch.Generator) -> Tensor:
         """(B, t, N, 9) for a batch of whole clips, some of them soft as the stage wants."""
@@ -88,10 +94,22 @@ class BoxRecipe(DenoiseRecipe):
             self._known[key] = boxes_of(clips, item.clip, item.start, item.frames, self.control.config.objects)
         return self._known[key]
 
+    def _names(self, clips: Clips, batch: LatentBatch, languages: Sequence[str]) -> Tensor:
+        """(B, N, d) on the CPU: what the objects of each sample are called in its language."""
+        return torch.stack([self._read(clips.names(item.clip, language)[: self.control.config.objects])
+                            for item, language in zip(batch.items, languages, strict=True)])
+
+    def _read(self, names: tuple[str, ...]) -> Tensor:
+        """(N, d), remembered: a world has few names."""
+        if names not in self._said:
+            said = [spoken(name) for name in names]
+            self._said[names] = read_names(self.prompts, said, self.control.config.objects).cpu()
+        return self._said[names]
+
     def _control(self, batch: LatentBatch) -> list[Hook] | None:
         if batch.boxes is None:
             return None
-        return self.control.hooks(batch.boxes, self._grid(batch))
+        return self.control.hooks(batch.boxes, self._grid(batch), batch.names)
 
     def validate(self) -> dict[str, Any]:
         """The held-out loss with boxes, as `val_loss`, and without any, the base's own, as `val_loss_without`."""

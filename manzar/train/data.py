@@ -22,6 +22,7 @@ from manzar.device import pick_device
 from manzar.nouns import BoxTrack, Clip, DataError, Frames, Stride, UsageError, VideoShape
 from manzar.world.path import truth
 from manzar.world.recipe import read_recipe
+from manzar.world.say import names
 
 CACHE_BYTES = 4 << 30  # decoded frames kept in memory; older ones are decoded again when asked for
 
@@ -47,6 +48,9 @@ class Clips(Protocol):
 
     def tracks(self, index: int) -> tuple[BoxTrack, ...]:
         """Where its objects are on each of those frames; () where that is not known."""
+
+    def names(self, index: int, language: str) -> tuple[str, ...]:
+        """What those objects are called, in that language where it is known, else as their tracks are."""
 
 
 class FootageClips:
@@ -84,6 +88,9 @@ class FootageClips:
         clip = self.rows[index]
         picks = [min(clip.frames - 1, int(k * clip.fps / self.fps + 0.5)) for k in range(self.length(index))]
         return tuple(replace(track, boxes=tuple(track.boxes[k] for k in picks)) for track in clip.tracks)
+
+    def names(self, index: int, language: str) -> tuple[str, ...]:
+        return tuple(track.name for track in self.rows[index].tracks)
 
     def _decoded(self, index: int) -> Frames:
         from manzar.media import read
@@ -130,6 +137,9 @@ class WorldClips:
 
     def tracks(self, index: int) -> tuple[BoxTrack, ...]:
         return truth(self.recipe.scene(self.rows[index]), self.rows[index].shape, self.fps)
+
+    def names(self, index: int, language: str) -> tuple[str, ...]:
+        return names(self.recipe.scene(self.rows[index]), language)
 
 
 def open_splits(data: Path, *, size: int, fps: float, stride: Stride) -> tuple[Clips, Clips]:

@@ -60,6 +60,7 @@ class LatentBatch:
     items: Sequence[Item] = ()  # what each sample was cut from
     start: int = 0  # the latent frame of its item that each sample begins with
     boxes: Tensor | None = None  # (B, t, N, 9) where its objects are, for a model with box control
+    names: Tensor | None = None  # (B, N, d) embeddings of what they are
 
     def __len__(self) -> int:
         return len(self.latents)

@@ -119,6 +119,7 @@ class BoxSettings(LatentSettings):
     objects: int = Field(8, ge=1, description="most objects that are told apart")
     width: int = Field(64, ge=8, description="width of the module's attention; a quarter of the model's or less")
     no_boxes: float = Field(0.1, ge=0, le=1, description="share of samples without any box")
+    no_names: float = Field(0.2, ge=0, le=1, description="share of boxes that do not say what their object is")
     soft: float = Field(0.8, ge=0, le=1, description="share of boxes made soft, from the second stage on")
     freeze: bool = Field(True, description="leave the base as it is; false trains it along, as an ablation")
 

@@ -94,7 +94,7 @@ def say(told: Telling, phrasing: int) -> str:
     if told.look:
         parts.append(LOOKS[told.look])
     if told.relation:
-        first, second = (_named(thing, definite=True) for thing in told.things)
+        first, second = (name(thing, definite=True) for thing in told.things)
         parts.append(f"{first} {RELATIONS[told.relation]} {second}")
     if told.camera:
         parts.append(CAMERAS[told.camera])
@@ -112,7 +112,7 @@ def _moving(told: Telling, phrasing: int) -> str:
 
 
 def _still(told: Telling, phrasing: int) -> str:
-    things = _all([_named(thing) for thing in told.things])
+    things = _all([name(thing) for thing in told.things])
     if phrasing == 0:
         return _spaced(f"صورة ثابتة: {things}", _place(told))
     if phrasing == 1:
@@ -132,7 +132,7 @@ def _gender(thing: Thing) -> str:
     return NOUNS[thing.shape][1]
 
 
-def _named(thing: Thing, definite: bool = False) -> str:
+def name(thing: Thing, definite: bool = False) -> str:
     """Noun, colour, size, all definite or none; a person is one in clothes (feminine) of that colour."""
     noun, gender = NOUNS[thing.shape]
     if thing.shape == "person" and thing.colour:
@@ -148,13 +148,13 @@ def _named(thing: Thing, definite: bool = False) -> str:
 def _verb_first(thing: Thing) -> str:
     assert thing.motion is not None
     verb, rest = VERBS[thing.motion]
-    return f"{verb.form(_gender(thing))} {_named(thing)} {rest.form(_gender(thing))}"
+    return f"{verb.form(_gender(thing))} {name(thing)} {rest.form(_gender(thing))}"
 
 
 def _subject_first(thing: Thing) -> str:
     assert thing.motion is not None
     verb, rest = VERBS[thing.motion]
-    return f"{_named(thing)} {verb.form(_gender(thing))} {rest.form(_gender(thing))}"
+    return f"{name(thing)} {verb.form(_gender(thing))} {rest.form(_gender(thing))}"
 
 
 def _place(told: Telling) -> str:

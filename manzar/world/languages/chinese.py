@@ -62,7 +62,7 @@ def say(told: Telling, phrasing: int) -> str:
     if told.look:
         parts[0] += f"，{LOOKS[told.look]}"
     if told.relation:
-        first, second = (_named(thing) for thing in told.things)
+        first, second = (name(thing) for thing in told.things)
         parts.append(f"{first}在{second}的{RELATIONS[told.relation]}")
     if told.camera:
         parts.append(CAMERAS[told.camera])
@@ -94,7 +94,7 @@ def _still(told: Telling, phrasing: int) -> str:
     return f"{things}的静态图片{_behind(told)}"
 
 
-def _named(thing: Thing) -> str:
+def name(thing: Thing) -> str:
     """Attributes and noun: 较大的红色圆形, 红色的圆形, 穿红色衣服的人."""
     noun = NOUNS[thing.shape][1]
     if thing.colour is None:
@@ -107,7 +107,7 @@ def _named(thing: Thing) -> str:
 
 
 def _one(thing: Thing) -> str:
-    return f"一{NOUNS[thing.shape][0]}{_named(thing)}"
+    return f"一{NOUNS[thing.shape][0]}{name(thing)}"
 
 
 def _verb(thing: Thing, form: int) -> str:

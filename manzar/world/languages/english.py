@@ -46,7 +46,7 @@ def say(told: Telling, phrasing: int) -> str:
     main = _moving(told, phrasing) if told.moving else _still(told, phrasing)
     parts = [main]
     if told.relation:
-        first, second = (f"the {_name(thing)}" for thing in told.things)
+        first, second = (f"the {name(thing)}" for thing in told.things)
         parts.append(f"{first} is {RELATIONS[told.relation]} {second}")
     if told.camera:
         parts.append(CAMERAS[told.camera])
@@ -82,15 +82,15 @@ def _joined(*parts: str) -> str:
     return " ".join(part for part in parts if part)
 
 
-def _name(thing: Thing) -> str:
+def name(thing: Thing) -> str:
     if thing.shape == "person" and thing.colour:
         return _joined(thing.size or "", f"person in {thing.colour}")
     return _joined(thing.size or "", thing.colour or "", thing.shape)
 
 
 def _a(thing: Thing) -> str:
-    name = _name(thing)
-    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
+    named = name(thing)
+    return f"an {named}" if named[0] in "aeiou" else f"a {named}"
 
 
 def _verb(thing: Thing, form: int) -> str:

@@ -121,3 +121,4 @@ LEXICON = Lexicon(
 )
 
 say = LEXICON.say
+name = LEXICON.name

@@ -85,7 +85,7 @@ class Lexicon:
         if told.relation:
             first, second = told.things
             parts.append(
-                f"{self._named(first)} {self._named(second, oblique=True)} "
+                f"{self.name(first)} {self.name(second, oblique=True)} "
                 f"{self.relations[told.relation]} {self.copula}"
             )
         if told.camera:
@@ -129,7 +129,7 @@ class Lexicon:
         assert thing.motion is not None
         return self.verbs[thing.motion]
 
-    def _named(self, thing: Thing, oblique: bool = False, one: str = "") -> str:
+    def name(self, thing: Thing, oblique: bool = False, one: str = "") -> str:
         """`one`, size, colour and noun; a person is one in clothes of that colour, and the clothes come first."""
         noun = self.nouns[thing.shape]
         size = self.sizes[thing.size].form(noun.gender, oblique) if thing.size else ""
@@ -143,7 +143,7 @@ class Lexicon:
         return _spaced(one, size, colour.form(noun.gender, oblique), noun.oblique if oblique else noun.direct)
 
     def _one(self, thing: Thing, oblique: bool = False) -> str:
-        return self._named(thing, oblique, self.one)
+        return self.name(thing, oblique, self.one)
 
     def _listed(self, items: list[str]) -> str:
         return listed(items, f"{self.comma} ", f" {self.conjunction} ")
