@@ -30,7 +30,8 @@ from manzar.generate import Generator, load_parts
 from manzar.generate.folder import PRETRAINED
 from manzar.nouns import Frames, Request
 
-REQUEST = Request("ایک سرخ دائرہ دائیں طرف جا رہا ہے۔", frames=17, height=64, width=64, steps=16, guidance=3.0)
+REQUEST = Request("ایک سرخ دائرہ دائیں طرف جا رہا ہے۔", frames=17, height=64, width=64, steps=16, guidance=3.0,
+                  layout=False)  # which the stock pipeline does not have
 
 
 def ours(folder: Path, precision: Precision) -> Callable[[], Frames]:

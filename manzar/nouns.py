@@ -288,6 +288,7 @@ class Request:
     fps: None takes the model's own; given clips are resampled to it.
     guidance: how far the prompt is set off against the negative one; 1 is none. box_guidance: the same for boxes
     against none, at a third pass through the model each step; None sets both off together, at no cost.
+    layout: whether a model that can first decides where the things of the prompt are, if nothing else is given.
     """
 
     prompt: str
@@ -302,6 +303,7 @@ class Request:
     count: int = 1
     box_guidance: float | None = None
     conditions: Sequence[Condition] = ()
+    layout: bool = True
 
 
 @dataclass(frozen=True)

@@ -8,20 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
-from manzar.device import autocast, pick_device
-from manzar.flow import guide, integrate
+from manzar.device import pick_device
 from manzar.generate import load
 from manzar.generate.fitting import to_frames
 from manzar.generate.folder import load_vae
-from manzar.generate.generator import TEXT_LENGTH, initial_noise
 from manzar.nouns import Request, VideoShape
 from manzar.world import PHRASINGS, Scene, caption, render
 from manzar.world.suite import suite_scenes
 
 if TYPE_CHECKING:
-    from manzar.generate.generator import Generator
     from manzar.nouns import Frames
 
 TRUTH_SHAPE = VideoShape(frames=17, height=64, width=64)
@@ -81,44 +77,18 @@ def through(folder: Path) -> Source:
     return clips
 
 
-def made_by(folder: Path, steps: int | None, guidance: float | None) -> tuple[Source, dict[str, object]]:
+def made_by(folder: Path, steps: int | None, guidance: float | None, layout: bool = True
+            ) -> tuple[Source, dict[str, object]]:
     """What the model makes of each prompt at its own default size; and the settings it is made with."""
     generator = load(folder)
-    blank = generator.complete(Request("", steps=steps, guidance=guidance))
+    blank = generator.complete(Request("", steps=steps, guidance=guidance, layout=layout))
 
     def clips(batch: Sequence[Case]) -> list[Frames]:
-        return together(generator, [replace(blank, prompt=case.prompt, seed=case.seed) for case in batch])
+        asked = (replace(blank, prompt=case.prompt, seed=case.seed) for case in batch)
+        return [generator.generate(request)[0].frames for request in asked]
 
-    names = ("frames", "height", "width", "steps", "guidance")
+    names = ("frames", "height", "width", "steps", "guidance", "layout")
     return clips, {name: getattr(blank, name) for name in names} | {"precision": str(generator.precision)}
-
-
-@torch.no_grad()
-def together(generator: Generator, requests: Sequence[Request]) -> list[Frames]:
-    """The videos of several complete requests that differ in prompt and seed alone, in one batch.
-
-    A clip this small does not fill a processor; a batch of prompts does. Up to rounding the clips are those that
-    `Generator.generate` makes one by one.
-    """
-    parts, first = generator.parts, requests[0]
-    scale, steps = first.guidance, first.steps
-    assert scale is not None and steps is not None and len(generator.windows(first)) == 1, first
-    shape = generator.shape(first).latent(parts.vae.stride)
-    noise = torch.cat([initial_noise(request, shape, parts.vae.config.z_dim) for request in requests])
-    prompts = [request.prompt for request in requests]
-    if scale > 1:
-        prompts += [request.negative_prompt for request in requests]
-    with autocast(generator.precision):
-        text = parts.dit.read_text(*parts.text.embed(prompts), TEXT_LENGTH)
-
-        def predict(x: Tensor, sigma: float) -> Tensor:
-            timestep = x.new_full((len(prompts),), parts.schedule.timestep(sigma))
-            output = parts.dit(x.repeat(len(prompts) // len(x), 1, 1, 1, 1), timestep, text).float()
-            return guide(output[: len(x)], output[len(x) :], scale) if scale > 1 else output
-
-        latents = integrate(predict, noise.to(generator.device), parts.schedule, steps)
-        pixels = parts.vae.decode(parts.vae.denormalise(latents))
-    return [to_frames(clip) for clip in pixels]
 
 
 def in_batches(todo: Sequence[Case], source: Source, size: int) -> Iterator[tuple[Case, Frames]]:

@@ -16,7 +16,7 @@ from manzar.nouns import UsageError
 
 @app.command()
 def train(
-    recipe: Annotated[Literal["vae", "dit", "tune", "boxes"], typer.Argument(help="What to train.")],
+    recipe: Annotated[Literal["vae", "dit", "tune", "boxes", "layout"], typer.Argument(help="What to train.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")],
     data: Annotated[Path | None, typer.Option(help="The data set; a resumed run knows its own.")] = None,
     source: Annotated[Path | None, typer.Option("--from", help="Run or model folder to start from.")] = None,
@@ -83,6 +83,8 @@ def generate(
                                                             "slower.")] = None,
     control: Annotated[Path | None, typer.Option(help="Box control other than the model's own: a run or folder.")]
     = None,
+    layout: Annotated[bool, typer.Option(help="Decide where things are before they are drawn, if nothing is given.")]
+    = True,
     marks: Annotated[str | None, typer.Option(help="Of origin: all, none, or some of visible,metadata,c2pa,invisible; "
                                                    "else metadata,c2pa. See docs/provenance.md.")] = None,
     as_json: Json = False,
@@ -96,7 +98,7 @@ def generate(
     started = time.monotonic()
     width, height = parse_size(size) if size else (None, None)
     request = Request(prompt or "", frames, height, width, None, steps, guidance, negative, seed, count,
-                      box_guidance)
+                      box_guidance, layout=layout)
     inputs = Inputs(image, tuple(keyframe or ()), extend, direction, connect, loop, edit, strength, mask, boxes)
     if (prompt is None) == (prompts is None):
         raise UsageError("generate needs a prompt, or --prompts vbench, world or a text file; one of the two")

@@ -20,9 +20,12 @@ from torch import Tensor
 
 from manzar import weights
 from manzar.boxes.control import BoxControl
+from manzar.boxes.layout import Layout
 from manzar.dit import DiT, DiTConfig
 from manzar.flow import Schedule
 from manzar.generate.boxes import control_folder, load_control, save_control
+from manzar.generate.layout import PART as LAYOUT
+from manzar.generate.layout import load_layout, save_layout
 from manzar.nouns import ModelError, Stride, UsageError, existing
 from manzar.text import TextEncoder
 from manzar.vae import VAEConfig, VideoVAE
@@ -53,6 +56,7 @@ class ModelParts:
     schedule: Schedule
     info: dict[str, Any] = field(default_factory=dict)
     control: BoxControl | None = None  # draws objects into boxes; lies beside the stock parts, not among them
+    layout: Layout | None = None  # says where the things of a prompt are; beside the stock parts as well
 
     @property
     def defaults(self) -> dict[str, float]:
@@ -73,8 +77,9 @@ class ModelParts:
     def to(self, device: torch.device) -> ModelParts:
         for module in self.modules.values():
             module.to(device)
-        if self.control is not None:
-            self.control.to(device)
+        for beside in (self.control, self.layout):
+            if beside is not None:
+                beside.to(device)
         return self
 
 
@@ -106,7 +111,8 @@ def load_parts(folder: str | Path) -> ModelParts:
         )
     schedule = build(folder / "scheduler/scheduler_config.json", Schedule.from_json)
     control = load_control(folder, dit) if control_folder(folder) else None
-    parts = ModelParts(dit, vae, text, schedule, read_info(folder), control)
+    layout = load_layout(folder, text.config.d_model) if (folder / LAYOUT).is_dir() else None
+    parts = ModelParts(dit, vae, text, schedule, read_info(folder), control, layout)
     for module in parts.modules.values():
         module.eval()
     return parts
@@ -197,6 +203,8 @@ def save_parts(parts: ModelParts, folder: str | Path) -> None:
         parts.text.save_tokenizer(scratch / "tokenizer")
         if parts.control is not None:
             save_control(parts.control, scratch)
+        if parts.layout is not None:
+            save_layout(parts.layout, scratch)
         weights.write_json(scratch / "scheduler/scheduler_config.json", parts.schedule.to_json())
         weights.write_json(scratch / INFO, parts.info | {"prediction": parts.schedule.prediction})
         weights.write_json(scratch / INDEX, model_index(scratch))

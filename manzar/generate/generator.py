@@ -17,16 +17,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from manzar.boxes import BoxScript
 from manzar.boxes.control import Hook
 from manzar.device import Precision, autocast, pick_device, pick_precision
 from manzar.dit import DiT
 from manzar.flow import guide, integrate, x_0_from_velocity
 from manzar.flow.solvers import Predict
-from manzar.generate.boxes import load_control, read_names
+from manzar.generate.boxes import Boxes, load_control, read_names
 from manzar.generate.conditions import Given
 from manzar.generate.fitting import to_frames
 from manzar.generate.folder import PRETRAINED, ModelParts, load_parts
 from manzar.generate.given import Carried, begin, go_round, project, token_sigmas
+from manzar.generate.layout import imagine
 from manzar.generate.plan import complete, lay_out, window_limit
 from manzar.generate.timeline import CONTEXT, Timeline, Window
 from manzar.nouns import Condition, LatentShape, Progress, Request, SamplingState, UsageError, Video, VideoShape
@@ -90,6 +92,11 @@ class Generator:
         ShapeError with the nearest size that fits, before any work begins.
         """
         request = self.complete(request)
+        if request.count > 1 and self.imagines(request):  # each has a layout of its own
+            alone = [replace(request, seed=request.seed + index, count=1) for index in range(request.count)]
+            steps = [on_step and counted(on_step, index, len(alone)) for index in range(len(alone))]
+            return [video for each, told in zip(alone, steps, strict=True) for video in self.generate(each, told)]
+        request = self.laid_out(request)
         samples = zip(*self._chunks(request, on_step), strict=True)
         assert request.fps is not None
         return [Video(np.concatenate([*self._finish(request, iter(sample))]), request.fps) for sample in samples]
@@ -103,12 +110,34 @@ class Generator:
         """
         if request.count != 1:
             raise UsageError(f"a stream is of one video, not of {request.count}; stream each seed by itself")
-        request = self.complete(request)
+        request = self.laid_out(self.complete(request))
         return self._finish(request, (sample for (sample,) in self._chunks(request, on_step, on_preview)))
 
     def complete(self, request: Request) -> Request:
         """The request with nothing left open, its conditions fitted to it. Raises UsageError for absurd ones."""
         return complete(request, self.parts)
+
+    def imagines(self, request: Request) -> bool:
+        """Whether the things of a complete request are placed by the model itself: it can, and nothing is given."""
+        able = request.layout and self.parts.layout is not None and self.parts.control is not None
+        return able and not request.conditions and len(self.windows(request)) == 1
+
+    def layout(self, request: Request) -> BoxScript | None:
+        """Where the model would put the things of a request; None without any, or in a model that cannot tell.
+
+        What `generate` does of itself; to change it first, change this and give it as `Boxes`.
+        """
+        if self.parts.layout is None:
+            return None
+        request, text = self.complete(request), self.parts.text
+        with autocast(self.precision):
+            (script,) = imagine(self.parts.layout, text, [request.prompt], self.shape(request), [request.seed])
+        return script
+
+    def laid_out(self, request: Request) -> Request:
+        """A complete request with the boxes of its layout, if it is to have one."""
+        script = self.layout(request) if self.imagines(request) else None
+        return request if script is None else self.complete(replace(request, conditions=(Boxes(script),)))
 
     def timeline(self, request: Request) -> Timeline:
         """How a complete request lies in time."""

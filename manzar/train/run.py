@@ -21,14 +21,23 @@ from manzar.nouns import TrainingError, UsageError, existing
 from manzar.train import checkpoint
 from manzar.train.boxes import SHARES, box_recipe
 from manzar.train.denoise import dit_recipe, tune_recipe
+from manzar.train.layout import layout_recipe
 from manzar.train.log import RunLog
 from manzar.train.loop import Budget, Outcome, Recipe, train
-from manzar.train.settings import BoxSettings, DitSettings, Settings, TuneSettings, VaeSettings, parse_settings
+from manzar.train.settings import (
+    BoxSettings,
+    DitSettings,
+    LayoutSettings,
+    Settings,
+    TuneSettings,
+    VaeSettings,
+    parse_settings,
+)
 from manzar.train.vae import SHAPE, vae_recipe
 from manzar.weights import read_json, sweep, write_json
 
 SETTINGS: dict[str, type[Settings]] = {"vae": VaeSettings, "dit": DitSettings, "tune": TuneSettings,
-                                       "boxes": BoxSettings}
+                                       "boxes": BoxSettings, "layout": LayoutSettings}
 
 
 @dataclass(frozen=True)
@@ -99,7 +108,8 @@ def new_job(recipe: str, data: Path, run: Path, source: Path | None, pairs: Sequ
     if (run / checkpoint.NAME).exists() or (recipe == "boxes" and (run / "run.json").exists()):
         raise UsageError(f"{run} holds a run already; go on with --resume, or choose another --out")
     if source is None and recipe != "vae":
-        whole = {"dit": "the run or folder that holds its VAE", "tune": "the model folder to tune"}
+        whole = {"dit": "the run or folder that holds its VAE", "tune": "the model folder to tune",
+                 "layout": "the model folder whose prompts it is to read"}
         raise UsageError(f"train {recipe} needs --from: {whole.get(recipe, 'the model folder that it is to steer')}")
     return Job(recipe, existing(data).resolve(), model_folder(source).resolve() if source else None, settings)
 
@@ -128,5 +138,7 @@ def build(job: Job, log: RunLog) -> Recipe:
         return dit_recipe(job.data, job.settings, job.source, log)
     if isinstance(job.settings, BoxSettings):
         return box_recipe(job.data, job.settings, job.source, log)
+    if isinstance(job.settings, LayoutSettings):
+        return layout_recipe(job.data, job.settings, job.source)
     assert isinstance(job.settings, TuneSettings), job.settings
     return tune_recipe(job.data, job.settings, job.source, log)

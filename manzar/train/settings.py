@@ -124,6 +124,18 @@ class BoxSettings(LatentSettings):
     freeze: bool = Field(True, description="leave the base as it is; false trains it along, as an ablation")
 
 
+class LayoutSettings(Settings):
+    """`manzar train layout`: where the things of a prompt are, from captions and tracks; see layout.py."""
+
+    batch: int = Field(128, ge=1, description="captions per step")
+    validations: int = Field(4, ge=1)
+    languages: str = Field("all", description="comma-separated caption languages to train on; all that there are")
+    typos: float = Field(0.05, ge=0, le=1, description="share of captions with a slip of the pen")
+    things: int = Field(4, ge=1, description="most things that a prompt can have")
+    width: int = Field(192, ge=8)
+    layers: int = Field(4, ge=1)
+
+
 S = TypeVar("S", bound=Settings)
 
 
