@@ -2,6 +2,7 @@
 
     python scripts/judge_world.py --model FOLDER --n 200 --out judged          # combinations never trained on
     python scripts/judge_world.py --model FOLDER --n 200 --out judged-seen --seen
+    python scripts/judge_world.py --model FOLDER --n 200 --out judged-alone --no-layout
     python scripts/judge_world.py --truth --n 200                              # the judge's own ceiling
     python scripts/judge_world.py --truth --vae FOLDER --n 200                 # what a perfect model with that VAE gets
 
@@ -270,7 +271,8 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=300_000, help="seed of the first scene and of the first noise")
     parser.add_argument("--steps", type=int, help="instead of the model's own")
     parser.add_argument("--guidance", type=float, help="instead of the model's own")
-    parser.add_argument("--batch", type=int, default=20, help="clips made at once")
+    parser.add_argument("--no-layout", action="store_true", help="the transformer alone, without a layout beforehand")
+    parser.add_argument("--batch", type=int, default=20, help="clips made between two lines of progress")
     parser.add_argument("--out", type=Path, help="folder that keeps the verdicts, so that a rerun goes on")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--sheet", type=Path, help=f"write a contact sheet of the first {SHEET_SCENES} scenes (PNG)")
@@ -294,7 +296,7 @@ def opened(given: argparse.Namespace) -> tuple[Source, dict[str, object]]:
     """Where the clips come from, and all that the verdicts depend on but n and languages."""
     settings: dict[str, object] = {"seed": given.seed, "held_out": "exclude" if given.seen else "only"}
     if given.model:
-        source, made = made_by(existing(given.model, "folder"), given.steps, given.guidance)
+        source, made = made_by(existing(given.model, "folder"), given.steps, given.guidance, not given.no_layout)
         settings |= {"model": given.model.name, "weights": digest(given.model.rglob("*.safetensors"))} | made
     elif given.vae:
         source = through(existing(given.vae, "folder"))

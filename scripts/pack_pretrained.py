@@ -20,6 +20,7 @@ from door import run_script
 from manzar.generate import load_parts, save_parts
 from manzar.generate.boxes import load_control
 from manzar.generate.folder import load_vae, model_folder
+from manzar.generate.layout import load_layout
 from manzar.nouns import UsageError, existing
 from manzar.vae import VideoVAE
 from manzar.weights import write_text
@@ -33,6 +34,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--vae", type=Path, help="a compression network whose decoder was trained on, alone")
     parser.add_argument("--control", type=Path, help="a run of `manzar train boxes` on this very model")
+    parser.add_argument("--layout", type=Path, help="a run of `manzar train layout` on its text encoder")
     parser.add_argument("--scores", type=Path, help="what scripts/judge_world.py --json wrote")
     parser.add_argument("--note", default="", help="what else the card says")
     given = parser.parse_args()
@@ -41,6 +43,8 @@ def main() -> int:
         parts.vae = with_decoder(parts.vae, load_vae(model_folder(given.vae)))
     if given.control:
         parts.control = load_control(given.control, parts.dit).to(torch.bfloat16)
+    if given.layout:
+        parts.layout = load_layout(model_folder(given.layout), parts.text.config.d_model).to(torch.bfloat16)
     for module in parts.modules.values():
         module.to(torch.bfloat16)
     if given.scores:

@@ -8,8 +8,8 @@
 #   gpu      one GPU, half an hour: 128x128, recipes/gpu.json; films the world on the GPU, needs no PyAV or diffusers
 #   FOOTAGE  films of one's own that the compression network learns from as well; captions are not needed
 #
-# VAE_MINUTES, GROW_MINUTES, DECODER_MINUTES, DIT_MINUTES and BOX_MINUTES set the length of the five trainings; to train
-# an hour longer, raise one of them and run the script again.
+# VAE_MINUTES, GROW_MINUTES, DECODER_MINUTES, DIT_MINUTES, BOX_MINUTES and LAYOUT_MINUTES set the length of the six
+# trainings; to train an hour longer, raise one of them and run the script again.
 set -euo pipefail
 kind=${1:?usage: scripts/pretrain.sh cpu|gpu FOLDER [FOOTAGE]}
 out=${2:?usage: scripts/pretrain.sh cpu|gpu FOLDER [FOOTAGE]}
@@ -22,13 +22,13 @@ case $kind in
 cpu)
   vae_minutes=${VAE_MINUTES:-60}
   grow_minutes=${GROW_MINUTES:-50} decoder_minutes=${DECODER_MINUTES:-40} dit_minutes=${DIT_MINUTES:-240}
-  box_minutes=${BOX_MINUTES:-30} box_recipe=$out/boxes.json
+  box_minutes=${BOX_MINUTES:-30} box_recipe=$out/boxes.json layout_minutes=${LAYOUT_MINUTES:-10}
   vae="crop=48 crop_frames=17 batch=4 ema=0.995" dit="layers=6 patch=1 batch=16 cooldown=0.35 images=0.6 sigma_std=1.1"
   ;;
 gpu)
   vae_minutes=${VAE_MINUTES:-5}
   grow_minutes=${GROW_MINUTES:-5} decoder_minutes=${DECODER_MINUTES:-2} dit_minutes=${DIT_MINUTES:-18}
-  box_minutes=${BOX_MINUTES:-3} box_recipe=$recipe
+  box_minutes=${BOX_MINUTES:-3} box_recipe=$recipe layout_minutes=${LAYOUT_MINUTES:-1}
   vae="crop=96 crop_frames=17 batch=32 ema=0.998" dit="layers=10 heads=5 batch=256"
   ;;
 *) echo "pretrain: '$kind' is not cpu or gpu" >&2; exit 2 ;;
@@ -64,4 +64,5 @@ pack() { "${PYTHON:-$here/.venv/bin/python}" "$here/scripts/pack_pretrained.py" 
 pack --out "$out/base"
 boxes=$out/boxes-$(sha256sum "$out/base/transformer/diffusion_pytorch_model.safetensors" | cut -c1-8)
 train boxes "$boxes" "$box_minutes" "$box_recipe" "$out/base"
-pack --control "$boxes" --out "$out/pretrained"
+train layout "$out/layout" "$layout_minutes" "$recipe" "$out/base"
+pack --control "$boxes" --layout "$out/layout" --out "$out/pretrained"

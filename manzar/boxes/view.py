@@ -64,10 +64,14 @@ def overlay(frames: Frames, plans: Sequence[Plan], found: Sequence[Track], short
 
 
 def strip(
-    frames: Frames, plans: Sequence[Plan], found: Sequence[Track], count: int = STRIP, short: int = SHORT_SIDE
+    frames: Frames, plans: Sequence[Plan], found: Sequence[Track] | None, count: int = STRIP, short: int = SHORT_SIDE
 ) -> Frames:
-    """`count` frames from the first to the last side by side, and a line on each thing: uint8 (h, w, 3)."""
-    large = overlay(frames, plans, found, short)
+    """`count` frames from the first to the last side by side, and a line on each thing: uint8 (h, w, 3).
+
+    found: None where nothing was looked for; the lines are names then.
+    """
+    large = overlay(frames, plans, [()] * len(plans) if found is None else found, short)
+    lines: Sequence[tuple[str, ...]] = [(plan.name,) for plan in plans] if found is None else told(plans, found)
     picks = np.linspace(0, len(large) - 1, min(count, len(large))).round().astype(int)
     height, width = large.shape[1:3]
     page = Image.new("RGB", (len(picks) * (width + GAP) + GAP, height + 2 * GAP + LINE * (1 + len(plans))), PAPER)
@@ -76,7 +80,7 @@ def strip(
         left = GAP + column * (width + GAP)
         pen.text((left, 2), f"frame {index}", INK, font)
         page.paste(Image.fromarray(large[index]), (left, LINE))
-    for row, (line, colour) in enumerate(zip(told(plans, found), colours(len(plans)), strict=True)):
+    for row, (line, colour) in enumerate(zip(lines, colours(len(plans)), strict=True)):
         top = LINE + height + GAP + row * LINE
         pen.rectangle((GAP, top + 3, GAP + 11, top + 14), colour)
         pen.text((GAP + 18, top), " · ".join(filter(None, line)), INK, font)

@@ -118,3 +118,33 @@ def generate(
     lines = [f"{row['path']}: {row['frames']} frames of {row['width']}x{row['height']}"
              + "".join(f"\n  {note}" for note in row["notes"]) for row in result["videos"]]
     show_result(result, as_json, "\n".join(lines))
+
+
+@app.command()
+def layout(
+    prompt: Annotated[str, typer.Argument(help="What is to be shown, in any language the model knows.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The boxes.json to write.")],
+    model: Annotated[Path | None, typer.Option(help="A model folder, or a run that holds one; else the model that "
+                                                    "comes with Manzar.")] = None,
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT of the video.")] = None,
+    frames: Annotated[int | None, typer.Option(help="Its length in frames.")] = None,
+    seed: Annotated[int, typer.Option(help="The layout that generate draws with this seed.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Where the model would put the things of a prompt, as boxes to change and give to generate --boxes."""
+    from manzar.generate import PRETRAINED, load
+    from manzar.nouns import Request
+    from manzar.weights import write_json
+
+    width, height = parse_size(size) if size else (None, None)
+    generator = load(model or PRETRAINED)
+    if generator.parts.layout is None:
+        raise UsageError(f"{model} has no layout; make one with: manzar train layout, and pack it beside the model")
+    script = generator.layout(Request(prompt, frames, height, width, seed=seed))
+    if script is None:
+        raise UsageError(f"the model finds no thing in {prompt!r} that it could place")
+    write_json(out, script.to_dict())
+    lines = [f"{thing.name}: from {thing.keys[0].box.as_list()} to {thing.keys[-1].box.as_list()}"
+             for thing in script.objects]
+    show_result({"out": str(out), **script.to_dict(), "notes": generator.notes(Request(prompt))}, as_json,
+                "\n".join([*lines, f"boxes in {out}"]))

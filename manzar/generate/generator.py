@@ -118,9 +118,10 @@ class Generator:
         return complete(request, self.parts)
 
     def imagines(self, request: Request) -> bool:
-        """Whether the things of a complete request are placed by the model itself: it can, and nothing is given."""
+        """Whether the things of a complete request are placed by the model itself: it can, knows every word of the
+        prompt, and nothing is given."""
         able = request.layout and self.parts.layout is not None and self.parts.control is not None
-        return able and not request.conditions and len(self.windows(request)) == 1
+        return able and not request.conditions and len(self.windows(request)) == 1 and not self.notes(request)
 
     def layout(self, request: Request) -> BoxScript | None:
         """Where the model would put the things of a request; None without any, or in a model that cannot tell.

@@ -174,7 +174,7 @@ class LayoutRecipe:
             (script,) = imagine(self.layout, self.text, [prompt], shape, [index])
             plans = [] if script is None else script.resolve(shape.frames, self.settings.fps, len(script.objects))
             paper = np.full((shape.frames, shape.height, shape.width, 3), 255, np.uint8)
-            pages.append(strip(paper, plans, [()] * len(plans)))
+            pages.append(strip(paper, plans, None))
         return " · ".join(prompts), stacked(pages)
 
     def export(self, folder: Path, position: Position) -> None:

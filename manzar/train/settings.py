@@ -128,6 +128,7 @@ class LayoutSettings(Settings):
     """`manzar train layout`: where the things of a prompt are, from captions and tracks; see layout.py."""
 
     batch: int = Field(128, ge=1, description="captions per step")
+    ema: float = Field(0.99, ge=0, lt=1)
     validations: int = Field(4, ge=1)
     languages: str = Field("all", description="comma-separated caption languages to train on; all that there are")
     typos: float = Field(0.05, ge=0, le=1, description="share of captions with a slip of the pen")
