@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +12,7 @@ import typer
 
 from manzar.cli.suites import fill
 from manzar.cli.talk import INTERRUPTED, Json, app, parse_size, show_result, ticker
-from manzar.nouns import UsageError
+from manzar.nouns import UsageError, storage
 
 
 @app.command()
@@ -134,7 +135,6 @@ def layout(
     """Where the model would put the things of a prompt, as boxes to change and give to generate --boxes."""
     from manzar.generate import PRETRAINED, load
     from manzar.nouns import Request
-    from manzar.weights import write_json
 
     width, height = parse_size(size) if size else (None, None)
     generator = load(model or PRETRAINED)
@@ -143,7 +143,8 @@ def layout(
     script = generator.layout(Request(prompt, frames, height, width, seed=seed))
     if script is None:
         raise UsageError(f"the model finds no thing in {prompt!r} that it could place")
-    write_json(out, script.to_dict())
+    with storage(out):
+        out.write_text(json.dumps(script.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     lines = [f"{thing.name}: from {thing.keys[0].box.as_list()} to {thing.keys[-1].box.as_list()}"
              for thing in script.objects]
     show_result({"out": str(out), **script.to_dict(), "notes": generator.notes(Request(prompt))}, as_json,
