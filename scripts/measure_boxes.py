@@ -161,7 +161,7 @@ def request_of(
     return generator.complete(
         Request(case.prompt, TRUTH_SHAPE.frames, TRUTH_SHAPE.height, TRUTH_SHAPE.width, FPS, given.steps,
                 given.guidance, seed=case.seed, conditions=conditions,
-                box_guidance=given.box_guidance if kind == BOXED else None)
+                box_guidance=given.box_guidance if kind == BOXED else None, layout=False)
     )  # fmt: skip
 
 

@@ -6,13 +6,13 @@ boxes with names, and box control draws what they say: plan first, draw second, 
 2305.15393) and LLM-grounded video diffusion (Lian et al. 2023, arXiv 2309.17444), where a language model is the
 planner.
 
-    noisy courses ─ + σ, size ─┬─ transformer decoder over the things, attending to the words ─┬─ courses
-    words of the prompt ───────┘                                                               └─ there? names
+    things ─┬─ transformer decoder ─┬─ + noisy courses, σ, size ─┬─ transformer decoder ─ courses
+    words ──┘                       └─ there? called what?       └─ words
 
 The things of a prompt are in its order, so the k-th place is the k-th thing said. What is a matter of chance, where
 they are, is a rectified flow over their boxes at a few moments; what is not, whether there is a thing and what it is
-called, is read off beside it. The text encoder's words are read as they are, so every language of a model is a language
-of this.
+called, is read before there is a course that could give it away. The text encoder's words are read as they are, so
+every language of a model is a language of this.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class LayoutConfig:
     words: tuple[str, ...]
     things: int = 4
     width: int = 192
-    layers: int = 4
+    layers: int = 3
     heads: int = 4
 
     def __post_init__(self) -> None:
@@ -61,8 +61,11 @@ class LayoutConfig:
         return cls(**own | {"words": tuple(own["words"])})
 
 
+Prompt = tuple[Tensor, Tensor, Tensor]  # its things (B, N, width), its words (B, L, width), which of them are padding
+
+
 class Layout(nn.Module):
-    """x_0 of the courses of N things, from noisy ones, and logits of what else a prompt says of them."""
+    """`read` finds the things of a prompt, `forward` x_0 of their courses from noisy ones; `layers` deep each."""
 
     def __init__(self, config: LayoutConfig) -> None:
         super().__init__()
@@ -71,23 +74,28 @@ class Layout(nn.Module):
         self.enter = nn.Linear(4 * MOMENTS, width)
         self.level = nn.Linear(2 * WAVES, width)
         self.size = nn.Linear(2, width)
-        self.read = nn.Linear(config.text, width)
+        self.word = nn.Linear(config.text, width)
         layer = nn.TransformerDecoderLayer(width, config.heads, 4 * width, 0.0, "gelu", batch_first=True,
                                            norm_first=True)
-        self.body = nn.TransformerDecoder(layer, config.layers, nn.LayerNorm(width))
+        self.reader, self.drawer = (nn.TransformerDecoder(layer, config.layers, nn.LayerNorm(width)) for _ in range(2))
         self.course = nn.Linear(width, 4 * MOMENTS)
         self.told = nn.Linear(width, 1 + len(config.words))
 
-    def forward(self, x_t: Tensor, sigma: Tensor, text: Tensor, lengths: Tensor, size: Tensor
-                ) -> tuple[Tensor, Tensor]:
-        """x_t (B, N, 36), sigma (B,), text (B, L, d) and lengths (B,), size (B, 2) as `size_of` -> x_0 (B, N, 36), and
-        logits (B, N, 1 + W) of there being such a thing and of each word in its name."""
-        about = self.level(fourier(sigma[:, None])) + self.size(size)  # (B, width)
-        things = self.enter(x_t) + self.things + about[:, None]  # (B, N, width)
-        words = self.read(F.layer_norm(text.float(), text.shape[-1:]))  # (B, L, width)
+    def read(self, text: Tensor, lengths: Tensor) -> tuple[Prompt, Tensor]:
+        """text (B, L, d) and lengths (B,) -> the prompt as `forward` takes it, and logits (B, N, 1 + W) of there being
+        such a thing and of each word in its name."""
+        words = self.word(F.layer_norm(text.float(), text.shape[-1:]))  # (B, L, width)
         padding = torch.arange(text.shape[1], device=text.device) >= lengths[:, None]  # (B, L)
-        out = self.body(things, words, memory_key_padding_mask=padding)
-        return self.course(out), self.told(out)
+        things = self.reader(self.things.expand(len(text), -1, -1), words, memory_key_padding_mask=padding)
+        return (things, words, padding), self.told(things)
+
+    def forward(self, x_t: Tensor, sigma: Tensor, prompt: Prompt, size: Tensor) -> Tensor:
+        """x_t (B, N, 36), sigma (B,), what `read` made of the prompt, size (B, 2) as `size_of` -> x_0 (B, N, 36)."""
+        things, words, padding = prompt
+        about = self.level(fourier(sigma[:, None])) + self.size(size)  # (B, width)
+        out = self.drawer(things + self.enter(x_t) + about[:, None], words, memory_key_padding_mask=padding)
+        course: Tensor = self.course(out)
+        return course
 
 
 def size_of(shape: VideoShape) -> tuple[float, float]:

@@ -32,12 +32,10 @@ def imagine(layout: Layout, text: Reads, prompts: Sequence[str], shape: VideoSha
     size = torch.tensor([size_of(shape)] * len(prompts), device=device)
     noise = torch.stack([torch.randn(layout.config.things, 4 * MOMENTS, generator=torch.Generator().manual_seed(seed))
                          for seed in seeds]).to(device)  # (B, N, 36)
-    told = torch.zeros(0)
+    prompt, told = layout.read(embeddings, lengths)
 
     def predict(x: Tensor, sigma: float) -> Tensor:
-        nonlocal told
-        course: Tensor
-        course, told = layout(x, x.new_full((len(x),), sigma), embeddings, lengths, size)
+        course: Tensor = layout(x, x.new_full((len(x),), sigma), prompt, size)
         return course
 
     courses = integrate(predict, noise, SCHEDULE, STEPS)

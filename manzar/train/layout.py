@@ -74,7 +74,7 @@ class LayoutRecipe:
         self._known: dict[tuple[bool, int], Known] = {}
 
     def is_matrix(self, name: str, p: nn.Parameter) -> bool:
-        return p.ndim == 2 and ".body.layers." in name
+        return p.ndim == 2 and ".layers." in name
 
     def rate(self, name: str) -> float:
         return 1.0
@@ -126,21 +126,23 @@ class LayoutRecipe:
     def loss(self, batch: LayoutBatch, generator: torch.Generator) -> StepLoss:
         sigmas = torch.rand(len(batch), generator=generator)
         noise = torch.randn(batch.courses.shape, generator=generator)
-        flow, there, words = self._losses(batch, sigmas, noise)
+        flow, there, words, _ = self._losses(batch, sigmas, noise)
         terms = {"flow": flow.mean(), "there": there, "words": words}
         return StepLoss(sum(terms.values(), torch.zeros(())), terms, sigmas, flow)
 
-    def _losses(self, batch: LayoutBatch, sigmas: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B,) squared error of the velocity, mean over what there is; cross-entropies of `there` and of words."""
+    def _losses(self, batch: LayoutBatch, sigmas: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(B,) squared error of the velocity, mean over what there is; cross-entropies of `there` and of words, and
+        the logits (B, N, 1 + W) of both."""
         sigma, noise = sigmas.to(batch.courses.device), noise.to(batch.courses.device)
         with torch.no_grad(), autocast():
             text, lengths = self.text.embed(batch.prompts)
-        x_0, told = self.layout(interpolate(batch.courses, noise, sigma), sigma, text, lengths, batch.size)
+        prompt, told = self.layout.read(text, lengths)
+        x_0 = self.layout(interpolate(batch.courses, noise, sigma), sigma, prompt, batch.size)
         error = (x_0 - batch.courses).square().mean(-1) / sigma.clamp_min(NEAREST).square()[:, None]  # (B, N)
         flow = (error * batch.there).sum(1) / batch.there.sum(1).clamp_min(1)
         there = F.binary_cross_entropy_with_logits(told[..., 0], batch.there)
         words = F.binary_cross_entropy_with_logits(told[..., 1:], batch.words, reduction="none").sum(-1)
-        return flow, there, (words * batch.there).sum() / batch.there.sum().clamp_min(1)
+        return flow, there, (words * batch.there).sum() / batch.there.sum().clamp_min(1), told
 
     def validate(self) -> dict[str, Any]:
         """Of held-out captions: the loss, and the share with the right number of things, and all names right."""
@@ -152,11 +154,7 @@ class LayoutRecipe:
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(batch.courses.shape, generator=generator)
         sigmas = torch.rand(len(batch), generator=generator)
-        flow, there, words = self._losses(batch, sigmas, noise)
-        with autocast():
-            text, lengths = self.text.embed(prompts)
-        _, told = self.layout(noise.to(batch.courses.device), torch.ones(len(batch), device=batch.courses.device),
-                              text, lengths, batch.size)
+        flow, there, words, told = self._losses(batch, sigmas, noise)
         counted = ((told[..., 0] > 0) == batch.there.bool()).all(1)
         named = (((told[..., 1:] > 0) == batch.words.bool()).all(-1) | ~batch.there.bool()).all(1)
         return {"val_loss": float(flow.mean() + there + words), "val_flow": float(flow.mean()),

@@ -134,7 +134,7 @@ class LayoutSettings(Settings):
     typos: float = Field(0.05, ge=0, le=1, description="share of captions with a slip of the pen")
     things: int = Field(4, ge=1, description="most things that a prompt can have")
     width: int = Field(192, ge=8)
-    layers: int = Field(4, ge=1)
+    layers: int = Field(3, ge=1, description="of each half: the one that reads, and the one that places")
 
 
 S = TypeVar("S", bound=Settings)
