@@ -6,7 +6,8 @@ from manzar.generate.boxes import Boxes
 from manzar.generate.conditions import Connect, Extend, FirstFrame, Keyframes, Loop
 from manzar.generate.edit import Edit
 from manzar.generate.folder import PRETRAINED, ModelParts, load_parts, save_parts
-from manzar.generate.generator import Generator, initial_noise, load
+from manzar.generate.generator import Generator, load
+from manzar.generate.noise import initial_noise
 
 __all__ = [
     "PRETRAINED",

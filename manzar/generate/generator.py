@@ -7,7 +7,7 @@ its latent frames are given to the next; so however long the video, only one win
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,9 +29,10 @@ from manzar.generate.fitting import to_frames
 from manzar.generate.folder import PRETRAINED, ModelParts, load_parts
 from manzar.generate.given import Carried, begin, go_round, project, token_sigmas
 from manzar.generate.layout import imagine
+from manzar.generate.noise import draw, sources
 from manzar.generate.plan import complete, lay_out, window_limit
 from manzar.generate.timeline import CONTEXT, Timeline, Window
-from manzar.nouns import Condition, LatentShape, Progress, Request, SamplingState, UsageError, Video, VideoShape
+from manzar.nouns import Condition, Progress, Request, SamplingState, UsageError, Video, VideoShape
 from manzar.vae import DecoderStream
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 TEXT_LENGTH = 512  # the stock pipeline pads every prompt to this many tokens, and models are trained so
 BOXES_END = 0.5  # below this σ the base goes on alone: things have their places, and box training hardly goes there
 ACTIVATIONS_SHARE = 0.25  # how much of the memory one forward pass of the DiT may fill
-
 PREVIEWS = 8  # pictures shown of a window on its way
 
 Text = tuple[Tensor, Tensor]  # embeddings (R, L, d) with the prompt, then without it under guidance; lengths (R,)
@@ -57,21 +57,6 @@ def load(folder: str | Path = PRETRAINED, precision: Precision | None = None, *,
     if control is not None:
         parts.control = load_control(Path(control), parts.dit)
     return Generator(parts.to(pick_device()), precision)
-
-
-def initial_noise(request: Request, latent_shape: LatentShape, channels: int) -> Tensor:
-    """(count, c, t, h, w) fp32 on the CPU, sample i from seed + i: the same on every machine, and as stock draws it."""
-    return draw(sources(request), latent_shape, channels)
-
-
-def sources(request: Request) -> list[torch.Generator]:
-    """Where the noise of each sample comes from, window after window."""
-    return [torch.Generator().manual_seed(request.seed + i) for i in range(request.count)]
-
-
-def draw(sources: Sequence[torch.Generator], latent_shape: LatentShape, channels: int) -> Tensor:
-    size = (channels, latent_shape.frames, latent_shape.height, latent_shape.width)
-    return torch.stack([torch.randn(size, generator=source) for source in sources])
 
 
 class Generator:

@@ -6,7 +6,10 @@ import { boxAt } from "./track.js";
 const BORDERS = ["left", "right", "top", "bottom"];
 
 export function inspector(boxes) {
-  const name = h("input", { type: "text", dir: "auto", maxlength: 60, onchange: () => rename(name.value.trim()) });
+  const name = h("input", {
+    type: "text", dir: "auto", maxlength: 60, title: "What it is, such as: red ball",
+    onchange: () => rename(name.value.trim()),
+  });
   const kinds = ["hard", "soft"].map((kind) => h("input", {
     type: "radio", name: "box-kind", value: kind, onchange: () => boxes.setKind(kind),
   }));
