@@ -224,3 +224,29 @@ def test_an_edit_within_a_mask_leaves_the_rest_untouched() -> None:
     outside = mask == 0
     assert np.array_equal(out[:, outside], clip[:, outside])
     assert psnr(out[:, ~outside], clip[:, ~outside]) < 35
+
+
+# ---- layouts
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_layout_has_the_things_of_a_held_out_prompt_and_their_ways(language: str) -> None:
+    right, ways = [], []
+    for seed in range(24):
+        config = WorldConfig(actors=(1, 2), cameras=("still",), looks=("flat",), held_out="only")
+        shown = sample_scene(300_000 + seed, config)
+        script = model().layout(Request(caption(shown, language, seed), seed=seed))
+        assert script is not None, caption(shown, language, seed)
+        told = [thing.name.rsplit(" ", 1)[0] for thing in script.objects]
+        right.append(told == [f"{actor.colour} {actor.shape}" for actor in shown.actors])
+        for actor, thing in zip(shown.actors, script.objects, strict=False):
+            if actor.motion in ("left", "right"):
+                ways.append((thing.keys[-1].box.x0 > thing.keys[0].box.x0) == (actor.motion == "right"))
+    assert np.mean(right) >= 0.8 and np.mean(ways) >= 0.9, (right, ways)
+
+
+def test_no_layout_where_a_word_is_unknown_or_it_is_not_wanted() -> None:
+    known = model().complete(Request("A red circle moves to the right."))
+    assert model().imagines(known)
+    assert not model().imagines(model().complete(Request("A red circle and a crocodile.")))
+    assert not model().imagines(model().complete(Request("A red circle moves to the right.", layout=False)))
