@@ -179,11 +179,11 @@ class DenoiseRecipe:
         sigmas = sample_sigmas(len(batch), generator, kind=s.sigmas, mean=s.sigma_mean, std=s.sigma_std, shift=shift)
         noise = torch.randn(batch.latents.shape, generator=generator)
         per_sample = self._losses(batch, sigmas, noise)
-        if self.naming is None:
-            return StepLoss(per_sample.mean(), {}, sigmas, per_sample)
-        extra, terms = self.naming.loss(batch.items, batch.start, self._grid(batch))
         denoising = per_sample.mean()
-        return StepLoss(denoising + extra, {"denoising": denoising, **terms}, sigmas, per_sample)
+        if self.naming is None:
+            return StepLoss(denoising, {}, sigmas, per_sample)
+        named, terms = self.naming.loss(batch.items, batch.start, self._grid(batch))
+        return StepLoss(denoising, {"denoising": denoising, **terms}, sigmas, per_sample, named)
 
     def _losses(self, batch: LatentBatch, sigmas: Tensor, noise: Tensor) -> Tensor:
         """(B,) mean squared error in v-space over the positions that are not given."""

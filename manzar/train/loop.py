@@ -36,12 +36,17 @@ WARMUP_PARTS = 10  # a warm-up is at most one part in so many of its run: a shor
 
 @dataclass
 class StepLoss:
-    """What one forward pass gives. `sigmas` and `per_sample` feed the loss in ten bins of σ."""
+    """What one forward pass gives. `sigmas` and `per_sample` feed the loss in ten bins of σ.
+
+    aside: a loss that only helps on the way. It counts as far as the learning rates are up, so that the end of a run
+    is free of it: what it teaches early holds the model back late (HASTE, Wang et al. 2025, arXiv 2505.16792).
+    """
 
     loss: Tensor
     terms: Mapping[str, Tensor]
     sigmas: Tensor | None = None
     per_sample: Tensor | None = None
+    aside: Tensor | None = None
 
 
 class Recipe(Protocol):
@@ -188,9 +193,10 @@ def step(recipe: Recipe, run: Path, position: Position, rate: float, optimiser: 
         generator = random_generator(s.seed, position.samples_seen)
         batch = recipe.batch(generator)
         out = recipe.loss(batch, generator)
-        (out.loss / s.accumulate).backward()  # type: ignore[no-untyped-call]
+        loss = out.loss if out.aside is None else out.loss + rate * out.aside
+        (loss / s.accumulate).backward()  # type: ignore[no-untyped-call]
         position.samples_seen += len(batch)
-        total += float(out.loss.detach()) / s.accumulate
+        total += float(loss.detach()) / s.accumulate
         ids += batch.clip_ids
         for name, value in out.terms.items():
             terms[name] = terms.get(name, 0.0) + float(value.detach()) / s.accumulate

@@ -2,8 +2,8 @@
 is to that object's four sides.
 
 The denoising loss alone is slow to teach what the words of a prompt have to do with places in a picture. Where a data
-set says where its objects are and what they are called, a linear head asks for just that. It is thrown away when the
-training is over.
+set says where its objects are and what they are called, a linear head asks for just that, less and less as the learning
+rates fall, and is thrown away when the training is over.
 
 Deep supervision: Lee et al. 2015 (arXiv 1409.5185). Of a diffusion transformer's middle, by another network's features:
 REPA, Yu et al. 2025 (arXiv 2410.06940). Distances to the sides: FCOS, Tian et al. 2019 (arXiv 1904.01355).
