@@ -52,7 +52,8 @@ def main() -> int:
         parts.info["scores"] = {key: scores[key] for key in ("n", "groups")}
     save_parts(parts, given.out)
     parameters = sum(p.numel() for module in parts.modules.values() for p in module.parameters())
-    write_text(given.out / "README.md", card(parts.info, parameters, parts.stride.height, given.note))
+    steered = parts.control is not None and parts.layout is not None
+    write_text(given.out / "README.md", card(parts.info, parameters, parts.stride.height, given.note, steered))
     size = sum(path.stat().st_size for path in given.out.rglob("*.safetensors"))
     if size > LIMIT_BYTES:
         raise UsageError(f"{given.out} holds {size:,} bytes of weights and the package has room for {LIMIT_BYTES:,}; "
@@ -78,10 +79,10 @@ def sittings(trained: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
         trained = trained.get("before")
 
 
-def card(info: dict[str, Any], parameters: int, side: int, note: str) -> str:
+def card(info: dict[str, Any], parameters: int, side: int, note: str, steered: bool) -> str:
     """The model card: what it is for, what it was trained on and for how long, what it can do.
 
-    side: of a token, in pixels.
+    side: of a token, in pixels. steered: whether it has box control and a layout.
     """
     defaults, runs = info["defaults"], [*sittings(info["trained"])]
     lines = [
@@ -99,6 +100,10 @@ def card(info: dict[str, Any], parameters: int, side: int, note: str) -> str:
         "- opens in plain `diffusers`: `WanPipeline.from_pretrained(folder)`"
         + (", which wants sides that are multiples of 16" if side % 16 else ""),
     ]
+    if steered:
+        lines.append("- beside the stock parts lie `boxes/`, which draws things into boxes, and `layout/`, which says where "
+                     "the things of a prompt are before they are drawn; `diffusers` does without them, the shares below "
+                     "are with both")
     if "scores" not in info:
         lines += ["", "How often it does what it is asked has not been measured."]
     for group, table in info.get("scores", {}).get("groups", {}).items():
