@@ -101,9 +101,9 @@ def card(info: dict[str, Any], parameters: int, side: int, note: str, steered: b
         + (", which wants sides that are multiples of 16" if side % 16 else ""),
     ]
     if steered:
-        lines.append("- beside the stock parts lie `boxes/`, which draws things into boxes, and `layout/`, which says where "
-                     "the things of a prompt are before they are drawn; `diffusers` does without them, the shares below "
-                     "are with both")
+        lines.append("- beside the stock parts lie `boxes/`, which draws things into boxes, and `layout/`, which says "
+                     "where the things of a prompt are before they are drawn; `diffusers` does without them, the "
+                     "shares below are with both")
     if "scores" not in info:
         lines += ["", "How often it does what it is asked has not been measured."]
     for group, table in info.get("scores", {}).get("groups", {}).items():

@@ -31,6 +31,7 @@ from manzar.nouns import Box, ModelError, VideoShape
 
 MOMENTS = 9  # at which the boxes of a thing are told, evenly spread over a clip
 SPREAD = 4.0  # a course in units of its network: (share of the frame − ½) · SPREAD, which has a deviation of about 1
+LONGEST = 64  # words of a prompt whose places are told apart
 THINNEST = 0.03  # side of a box, in shares of the frame, where the network says less
 
 
@@ -75,6 +76,7 @@ class Layout(nn.Module):
         self.level = nn.Linear(2 * WAVES, width)
         self.size = nn.Linear(2, width)
         self.word = nn.Linear(config.text, width)
+        self.place = nn.Linear(2 * WAVES, width)
         layer = nn.TransformerDecoderLayer(width, config.heads, 4 * width, 0.0, "gelu", batch_first=True,
                                            norm_first=True)
         self.reader, self.drawer = (nn.TransformerDecoder(layer, config.layers, nn.LayerNorm(width)) for _ in range(2))
@@ -84,8 +86,10 @@ class Layout(nn.Module):
     def read(self, text: Tensor, lengths: Tensor) -> tuple[Prompt, Tensor]:
         """text (B, L, d) and lengths (B,) -> the prompt as `forward` takes it, and logits (B, N, 1 + W) of there being
         such a thing and of each word in its name."""
-        words = self.word(F.layer_norm(text.float(), text.shape[-1:]))  # (B, L, width)
-        padding = torch.arange(text.shape[1], device=text.device) >= lengths[:, None]  # (B, L)
+        order = torch.arange(text.shape[1], device=text.device)  # (L,)
+        places = self.place(fourier((order / LONGEST).clamp(max=1)[:, None]))  # (L, width)
+        words = self.word(F.layer_norm(text.float(), text.shape[-1:])) + places  # (B, L, width)
+        padding = order >= lengths[:, None]  # (B, L)
         things = self.reader(self.things.expand(len(text), -1, -1), words, memory_key_padding_mask=padding)
         return (things, words, padding), self.told(things)
 
