@@ -192,6 +192,10 @@ def test_a_prompt_of_a_hundred_thousand_characters(call: Call, model: Path, tmp_
     call("generate", "x" * 100_000, "--model", model, "-o", tmp_path / "x.mp4", *SMALL).refused(2, "100,000", "2,000")
 
 
+def test_a_model_without_a_layout_says_so(call: Call, model: Path, tmp_path: Path) -> None:
+    call("layout", "a red cat", "--model", model, "-o", tmp_path / "x.json").refused(2, "has no layout", "train layout")
+
+
 def test_bad_model_folders(call: Call, model: Path, tmp_path: Path) -> None:
     def broken(name: str) -> Path:
         return Path(shutil.copytree(model, tmp_path / name))

@@ -14,8 +14,9 @@ import pytest
 import torch
 from test_pipeline_parity import assert_same
 
+from manzar.boxes import read_script
 from manzar.device import autocast
-from manzar.generate import Connect, Edit, Extend, FirstFrame, Generator, Keyframes, Loop, load
+from manzar.generate import Boxes, Connect, Edit, Extend, FirstFrame, Generator, Keyframes, Loop, load
 from manzar.generate.fitting import to_pixels
 from manzar.generate.folder import PRETRAINED
 from manzar.media import read
@@ -250,3 +251,12 @@ def test_no_layout_where_a_word_is_unknown_or_it_is_not_wanted() -> None:
     assert model().imagines(known)
     assert not model().imagines(model().complete(Request("A red circle and a crocodile.")))
     assert not model().imagines(model().complete(Request("A red circle moves to the right.", layout=False)))
+
+
+def test_a_layout_written_down_and_given_back_is_the_same_film(tmp_path: Path) -> None:
+    prompt, out = "A red cat moves to the right and a blue fish moves to the left.", tmp_path / "boxes.json"
+    words = ["layout", prompt, "--seed", "3", "-o", str(out), "--json"]
+    done = subprocess.run([sys.executable, "-m", "manzar", *words], capture_output=True, text=True, check=True)
+    assert [each["name"] for each in json.loads(done.stdout)["objects"]] == ["red cat 1", "blue fish 2"]
+    given = made(prompt, Boxes(read_script(out)), seed=3, steps=2)
+    assert np.array_equal(given, made(prompt, seed=3, steps=2))
