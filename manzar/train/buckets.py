@@ -1,10 +1,10 @@
 """What a run over latents draws its batches from: the samples of both splits by shape, how often each shape comes up,
-how many of it make a batch, and the languages that are told.
+how many of it make a batch, and the captions that are told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -12,7 +12,8 @@ from torch import Tensor
 
 from manzar.device import pick_device
 from manzar.nouns import LANGUAGES, DataError, SettingError, Stride, VideoShape
-from manzar.train.data import Clips, open_splits
+from manzar.text import PROMPT_LIMIT, misspell
+from manzar.train.data import Clips, open_splits, randint
 from manzar.train.latents import Bucket, load_latents
 from manzar.train.log import RunLog
 from manzar.train.settings import LatentSettings
@@ -75,3 +76,14 @@ def batch_sizes(buckets: Sequence[Bucket], token: Stride, batch: int) -> list[in
     tokens = [bucket.shape.latent(token).tokens(Stride(1, 1, 1)) for bucket in buckets]
     commonest = max(range(len(buckets)), key=lambda k: (buckets[k].shape.frames > 1, len(buckets[k].items)))
     return [max(1, round(batch * tokens[commonest] / n)) for n in tokens]
+
+
+def caption_in(captions: Mapping[str, str], languages: Sequence[str], first: int) -> str:
+    """The caption in the first of the languages, from the `first` on and round, that has one; "" without any."""
+    texts = (captions.get(code) for code in (*languages[first:], *languages[:first]))
+    return next((text for text in texts if text), "")[:PROMPT_LIMIT]
+
+
+def slipped(text: str, generator: torch.Generator) -> str:
+    """The text with a slip of the pen."""
+    return misspell(text, iter(lambda: randint(generator, 1 << 30), -1))[:PROMPT_LIMIT]

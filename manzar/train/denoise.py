@@ -33,8 +33,8 @@ from manzar.generate.folder import load_vae
 from manzar.generate.generator import TEXT_LENGTH
 from manzar.generate.given import token_sigmas
 from manzar.nouns import Clip, Frames, LatentShape, Request
-from manzar.text import PROMPT_LIMIT, SMALL, TextEncoder, WordTokenizer, misspell, word_vectors
-from manzar.train.buckets import batch_sizes, bucket_shares, open_buckets, pick_languages
+from manzar.text import PROMPT_LIMIT, SMALL, TextEncoder, WordTokenizer, word_vectors
+from manzar.train.buckets import batch_sizes, bucket_shares, caption_in, open_buckets, pick_languages, slipped
 from manzar.train.checkpoint import Position
 from manzar.train.data import Clips, digest, randint, random_generator
 from manzar.train.given import draw_given
@@ -165,10 +165,9 @@ class DenoiseRecipe:
         """The clip's caption in one of the languages it has; "" when it has none or it is dropped."""
         dropped = torch.rand((), generator=generator).item() < self.settings.drop_caption
         slip = torch.rand((), generator=generator).item() < self.settings.typos
-        first = randint(generator, len(self.languages))
-        texts = (row.captions.get(code) for code in (*self.languages[first:], *self.languages[:first]))
-        text = "" if dropped else next((text for text in texts if text), "")
-        return (misspell(text, iter(lambda: randint(generator, 1 << 30), -1)) if slip else text)[:PROMPT_LIMIT]
+        text = caption_in(row.captions, self.languages, randint(generator, len(self.languages)))
+        text = "" if dropped else text
+        return slipped(text, generator) if slip else text
 
     # ---- the loss
 

@@ -25,9 +25,9 @@ from manzar.flow import interpolate
 from manzar.generate import load_parts
 from manzar.generate.layout import imagine, save_layout
 from manzar.nouns import DataError, Frames, VideoShape
-from manzar.text import PROMPT_LIMIT, TextEncoder, misspell
+from manzar.text import TextEncoder
 from manzar.train.box_clips import held
-from manzar.train.buckets import pick_languages
+from manzar.train.buckets import caption_in, pick_languages, slipped
 from manzar.train.checkpoint import Position
 from manzar.train.data import Clips, digest, open_splits, randint, random_generator
 from manzar.train.loop import StepLoss
@@ -91,12 +91,10 @@ class LayoutRecipe:
         first = randint(generator, len(self.languages))
         slip = torch.rand((), generator=generator).item() < self.settings.typos
         text = self._told(self.clips, index, first)
-        return misspell(text, iter(lambda: randint(generator, 1 << 30), -1)) if slip else text
+        return slipped(text, generator) if slip else text
 
     def _told(self, clips: Clips, index: int, first: int) -> str:
-        captions = clips.rows[index].captions
-        texts = (captions.get(code) for code in (*self.languages[first:], *self.languages[:first]))
-        return next((text for text in texts if text), "")[:PROMPT_LIMIT]
+        return caption_in(clips.rows[index].captions, self.languages, first)
 
     def _gather(self, clips: Clips, picks: Sequence[int], prompts: list[str]) -> LayoutBatch:
         known = [self._of(clips, index) for index in picks]
