@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("run", type=Path, help="run or model folder")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--vae", type=Path, help="a compression network whose decoder was trained on, alone")
-    parser.add_argument("--control", type=Path, help="a run of `manzar train boxes` on this very model")
+    parser.add_argument("--control", type=Path, help="box control for a run that has none, from `manzar train boxes`")
     parser.add_argument("--layout", type=Path, help="a run of `manzar train layout` on its text encoder")
     parser.add_argument("--scores", type=Path, help="what scripts/judge_world.py --json wrote")
     parser.add_argument("--note", default="", help="what else the card says")
@@ -42,11 +42,12 @@ def main() -> int:
     if given.vae:
         parts.vae = with_decoder(parts.vae, load_vae(model_folder(given.vae)))
     if given.control:
-        parts.control = load_control(given.control, parts.dit).to(torch.bfloat16)
+        parts.control = load_control(given.control, parts.dit)
     if given.layout:
-        parts.layout = load_layout(model_folder(given.layout), parts.text.config.d_model).to(torch.bfloat16)
-    for module in parts.modules.values():
-        module.to(torch.bfloat16)
+        parts.layout = load_layout(model_folder(given.layout), parts.text.config.d_model)
+    for module in (*parts.modules.values(), parts.control, parts.layout):
+        if module is not None:
+            module.to(torch.bfloat16)
     if given.scores:
         scores = json.loads(existing(given.scores, "file").read_text(encoding="utf-8"))
         parts.info["scores"] = {key: scores[key] for key in ("n", "groups")}

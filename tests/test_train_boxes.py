@@ -18,7 +18,7 @@ from manzar.nouns import DataError, Request, VideoShape
 from manzar.train import Budget, train_run
 from manzar.train import run as run_module
 from manzar.train.box_clips import identities, soften
-from manzar.train.boxes import box_recipe
+from manzar.train.boxes import box_recipe, weighed
 from manzar.train.log import RunLog, read_log
 from manzar.train.settings import BoxSettings
 from manzar.world import WorldConfig, clips
@@ -106,6 +106,28 @@ def test_boxes_say_what_is_in_them(data: Path, base: Path, tmp_path: Path) -> No
     there, told = batch.boxes[:, 0, :, 8] > 0, batch.names.abs().sum(-1) > 0  # (B, N)
     assert not told[~there].any()
     assert 0.6 < told[there].float().mean() < 0.9
+
+
+def test_a_base_that_learns_along_is_exported_whole(data: Path, base: Path, tmp_path: Path) -> None:
+    outcome = train_run("boxes", data, tmp_path / "run", Budget(steps=2), source=base, quiet=True,
+                        pairs=[*TINY_BOXES, "stage=clean", "base_rate=1", "inside=4", "given=0.5"])  # fmt: skip
+    before, after = load_parts(base), load_parts(outcome.model)
+    assert after.control is not None and after.info["trained"]["settings"]["base_rate"] == 1
+    now = after.dit.state_dict()
+    changed = {name for name, old in before.dit.state_dict().items() if not torch.equal(old, now[name])}
+    assert any("attn" in name for name in changed) and any("text_embedder" in name for name in changed)
+    for part in ("vae", "text"):
+        old, new = (getattr(parts, part).state_dict() for parts in (before, after))
+        assert all(torch.equal(old[name], new[name]) for name in old), part
+
+
+def test_loss_counts_more_where_a_box_is() -> None:
+    boxes = torch.zeros(1, 2, 3, 9)
+    boxes[0, 0, 1] = torch.tensor([0.25, 0.5, 0.75, 0.6, 1.0, 0.0, 0.0, 1.0, 1.0])
+    weights = weighed(boxes, 4, 4, 5.0)
+    expected = torch.ones(1, 2, 4, 4)
+    expected[0, 0, 2, 1:3] = 5.0
+    assert torch.equal(weights, expected)
 
 
 def test_identities_and_softening() -> None:

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from manzar.boxes import BoxScript, Plan, read_script
-from manzar.boxes.control import Hook, without_boxes
+from manzar.boxes.control import Hook, cells, relation, without_boxes
 from manzar.boxes.draw import colours, draw
 from manzar.boxes.tracks import span, spoken
-from manzar.generate import Boxes, Generator, ModelParts, load_parts, save_parts
+from manzar.generate import Boxes, Generator, ModelParts, load_parts
 from manzar.generate.boxes import load_control, new_control, read_names, save_control
 from manzar.nouns import BoxTrack, DataError, Frames, Request
 from manzar.train.box_clips import Painted, boxes_of, held, soften
@@ -52,43 +52,49 @@ class BoxRecipe(DenoiseRecipe):
         self._known: dict[tuple[bool, Item], Tensor] = {}
         self._said: dict[tuple[str, ...], Tensor] = {}
         super().__init__("boxes", parts, trained, settings, clips, buckets)
-        base = fingerprint(parts.dit.state_dict()) if settings.freeze else ""
+        base = "" if settings.base_rate else fingerprint(parts.dit.state_dict())
         self.fingerprint = digest([self.fingerprint, base, settings.stage])
 
     def is_matrix(self, name: str, p: nn.Parameter) -> bool:
+        if not name.startswith("control."):
+            return super().is_matrix(name, p)
         return p.ndim == 2 and name.startswith("control.layers.") and not any(
             part in name for part in (".cell.", ".near.", ".view."))
 
     def rate(self, name: str) -> float:
-        return 1.0 if name.startswith("control.") else 0.1
+        return 1.0 if name.startswith("control.") else self.settings.base_rate * super().rate(name)
 
     def _draw(self, bucket: Bucket, size: int, generator: torch.Generator) -> LatentBatch:
         batch = super()._draw(bucket, size, generator)
-        boxes = self._boxes(self.clips, batch, generator)
+        exact = self._exact(self.clips, batch)
+        boxes = self._staged(exact, generator)
         empty = torch.rand(len(boxes), generator=generator) < self.settings.no_boxes
         boxes[empty] = without_boxes(boxes[empty])
         languages = [self.languages[randint(generator, len(self.languages))] for _ in batch.items]
         names = self._names(self.clips, batch, languages)
         names = names * (torch.rand(names.shape[:2], generator=generator) >= self.settings.no_names)[..., None]
-        return replace(batch, boxes=boxes.to(batch.latents.device), names=names.to(batch.latents.device))
-
-    def _inner(self, batch: LatentBatch, generator: torch.Generator) -> LatentBatch:
-        return batch  # boxes are of whole clips
+        height, width = batch.latents.shape[3:]
+        weights, device = weighed(exact, height, width, self.settings.inside), batch.latents.device
+        return replace(batch, boxes=boxes.to(device), names=names.to(device), weights=weights.to(device))
 
     def _held_out(self, bucket: Bucket) -> LatentBatch:
         batch = super()._held_out(bucket)
-        boxes = self._boxes(self.val_clips, batch, torch.Generator().manual_seed(0))
+        boxes = self._staged(self._exact(self.val_clips, batch), torch.Generator().manual_seed(0))
         languages = [self.languages[k % len(self.languages)] for k in range(len(batch))]
         names = self._names(self.val_clips, batch, languages)
         return replace(batch, boxes=boxes.to(batch.latents.device), names=names.to(batch.latents.device))
 
-    def _boxes(self, clips: Clips, batch: LatentBatch, generator: torch.Generator) -> Tensor:
-        """(B, t, N, 9) for a batch of whole clips, some of them soft as the stage wants."""
-        exact = torch.stack([self._exact(clips, item) for item in batch.items])
+    def _staged(self, exact: Tensor, generator: torch.Generator) -> Tensor:
+        """Boxes (B, t, N, 9), some of them made soft as the stage wants."""
         return exact if self.settings.stage == "hard" else soften(exact, self.settings.soft, generator)
 
-    def _exact(self, clips: Clips, item: Item) -> Tensor:
-        """(t, N, 9), remembered: drawing a scene for its tracks takes as long as a step."""
+    def _exact(self, clips: Clips, batch: LatentBatch) -> Tensor:
+        """(B, t, N, 9): the box of every object on each latent frame of a batch."""
+        window = slice(batch.start, batch.start + batch.latents.shape[2])
+        return torch.stack([self._remembered(clips, item)[window] for item in batch.items])
+
+    def _remembered(self, clips: Clips, item: Item) -> Tensor:
+        """(t, N, 9) of the whole of a sample: drawing a scene for its tracks takes as long as a step."""
         key = (clips is self.clips, item)
         if key not in self._known:
             self._known[key] = boxes_of(clips, item.clip, item.start, item.frames, self.control.config.objects)
@@ -140,10 +146,19 @@ class BoxRecipe(DenoiseRecipe):
         return " · ".join(prompts), np.concatenate(strips) if strips else np.zeros((8, 8, 3), np.uint8)
 
     def export(self, folder: Path, position: Position) -> None:
-        if self.settings.freeze:
-            save_control(self.control, folder)
+        if self.settings.base_rate:
+            super().export(folder, position)
         else:
-            save_parts(self.parts, folder)
+            save_control(self.control, folder)
+
+
+def weighed(boxes: Tensor, height: int, width: int, inside: float) -> Tensor:
+    """(B, t, height, width) in latent positions: `inside` where boxes (B, t, N, 9) touch one, else 1.
+
+    Objects cover a tenth of a frame, and what surrounds them is learned long before they are.
+    """
+    covered = relation(cells(height, width, boxes.device), boxes)[..., 0].amax(-1)  # (B, t, height · width)
+    return torch.where(covered > 0, inside, 1.0).view(*boxes.shape[:2], height, width)
 
 
 def trimmed(track: BoxTrack, start: int, frames: int) -> BoxTrack:
@@ -182,7 +197,7 @@ def box_recipe(data: Path, settings: BoxSettings, source: Path, log: RunLog) -> 
     torch.manual_seed(s.seed)
     parts.control = (load_control(Path(s.start), parts.dit) if s.start else
                      new_control(parts.dit, s.objects, s.width)).train()
-    if not s.freeze:
+    if s.base_rate:
         parts.dit.requires_grad_(True)
     objects = parts.control.config.objects
 
@@ -192,5 +207,5 @@ def box_recipe(data: Path, settings: BoxSettings, source: Path, log: RunLog) -> 
     clips, buckets = open_buckets(data, s, parts.vae, parts.dit.patch, log, shown)
     if not any(clips[0].tracks(k) for k in range(len(clips[0]))):
         raise DataError(f"{data}: no clip has tracks, so nothing can be learned of boxes; ingest with --tracks")
-    trained = nn.ModuleDict({"control": parts.control} | ({} if s.freeze else {"dit": parts.dit}))
+    trained = nn.ModuleDict({"control": parts.control} | ({"dit": parts.dit} if s.base_rate else {}))
     return BoxRecipe(parts, trained, s, clips, buckets)

@@ -122,6 +122,7 @@ class WorldClips:
                 raise UsageError(f"{path}: {kind.shape} at {kind.fps:g} fps cannot be trained on here; make it "
                                  f"{kind.shape.nearest(stride)} at {fps:g} fps")
         self.rows = self.recipe.rows(split)
+        self._tracks: dict[int, tuple[BoxTrack, ...]] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -136,7 +137,10 @@ class WorldClips:
         return list(self.recipe.frames([self.rows[index] for index in indices], pick_device()))
 
     def tracks(self, index: int) -> tuple[BoxTrack, ...]:
-        return truth(self.recipe.scene(self.rows[index]), self.rows[index].shape, self.fps)
+        """Remembered: a scene has to be drawn for them, which takes a hundredth of a second."""
+        if index not in self._tracks:
+            self._tracks[index] = truth(self.recipe.scene(self.rows[index]), self.rows[index].shape, self.fps)
+        return self._tracks[index]
 
     def names(self, index: int, language: str) -> tuple[str, ...]:
         return names(self.recipe.scene(self.rows[index]), language)

@@ -61,6 +61,7 @@ class LatentBatch:
     start: int = 0  # the latent frame of its item that each sample begins with
     boxes: Tensor | None = None  # (B, t, N, 9) where its objects are, for a model with box control
     names: Tensor | None = None  # (B, N, d) embeddings of what they are
+    weights: Tensor | None = None  # (B, t, h, w) of the loss at each position; None for 1 everywhere
 
     def __len__(self) -> int:
         return len(self.latents)
@@ -185,7 +186,7 @@ class DenoiseRecipe:
         return StepLoss(denoising, {"denoising": denoising, **terms}, sigmas, per_sample, named)
 
     def _losses(self, batch: LatentBatch, sigmas: Tensor, noise: Tensor) -> Tensor:
-        """(B,) mean squared error in v-space over the positions that are not given."""
+        """(B,) mean squared error in v-space, by the batch's weights, over the positions that are not given."""
         dit, x_0 = self.parts.dit, batch.latents
         noise, sigma = noise.to(x_0.device), sigmas.to(x_0.device)
         with autocast():
@@ -203,10 +204,10 @@ class DenoiseRecipe:
         else:
             target = velocity(x_0, noise)
         error = (out - target).square().mean(dim=1)  # (B, t, h, w)
-        if batch.given is None:
-            return torch.mean(error, dim=(1, 2, 3))
-        made = ~batch.given
-        return torch.sum(error * made, dim=(1, 2, 3)) / made.sum()
+        weights = torch.ones_like(error) if batch.weights is None else batch.weights
+        if batch.given is not None:
+            weights = weights * ~batch.given
+        return torch.sum(error * weights, dim=(1, 2, 3)) / weights.sum(dim=(1, 2, 3))
 
     def _control(self, batch: LatentBatch) -> list[Hook] | None:
         """What a module beside the transformer does in each of its blocks."""

@@ -121,7 +121,8 @@ class BoxSettings(LatentSettings):
     no_boxes: float = Field(0.1, ge=0, le=1, description="share of samples without any box")
     no_names: float = Field(0.2, ge=0, le=1, description="share of boxes that do not say what their object is")
     soft: float = Field(0.8, ge=0, le=1, description="share of boxes made soft, from the second stage on")
-    freeze: bool = Field(True, description="leave the base as it is; false trains it along, as an ablation")
+    base_rate: float = Field(0.0, ge=0, description="learning rate of the base, as a factor; 0 leaves it as it is")
+    inside: float = Field(1.0, gt=0, description="weight of the loss inside the objects' boxes; outside it is 1")
 
 
 class LayoutSettings(Settings):
