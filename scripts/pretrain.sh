@@ -8,8 +8,8 @@
 #   gpu      one GPU, half an hour: 128x128, recipes/gpu.json; films the world on the GPU, needs no PyAV or diffusers
 #   FOOTAGE  films of one's own that the compression network learns from as well; captions are not needed
 #
-# VAE_MINUTES, GROW_MINUTES, DECODER_MINUTES, DIT_MINUTES, BOX_MINUTES, WHOLE_MINUTES and LAYOUT_MINUTES set the length
-# of the seven trainings; to train an hour longer, raise one of them and run the script again.
+# VAE_MINUTES, GROW_MINUTES, DECODER_MINUTES, DIT_MINUTES, BOX_MINUTES and LAYOUT_MINUTES set the length of the six
+# trainings; to train an hour longer, raise one of them and run the script again.
 set -euo pipefail
 kind=${1:?usage: scripts/pretrain.sh cpu|gpu FOLDER [FOOTAGE]}
 out=${2:?usage: scripts/pretrain.sh cpu|gpu FOLDER [FOOTAGE]}
@@ -22,15 +22,13 @@ case $kind in
 cpu)
   vae_minutes=${VAE_MINUTES:-60}
   grow_minutes=${GROW_MINUTES:-50} decoder_minutes=${DECODER_MINUTES:-40} dit_minutes=${DIT_MINUTES:-240}
-  box_minutes=${BOX_MINUTES:-30} box_recipe=$out/boxes.json
-  whole_minutes=${WHOLE_MINUTES:-90} layout_minutes=${LAYOUT_MINUTES:-40} whole="batch=16 images=0.6 sigma_std=1.1"
+  box_minutes=${BOX_MINUTES:-30} box_recipe=$out/boxes.json layout_minutes=${LAYOUT_MINUTES:-10}
   vae="crop=48 crop_frames=17 batch=4 ema=0.995" dit="layers=6 patch=1 batch=16 cooldown=0.35 images=0.6 sigma_std=1.1"
   ;;
 gpu)
   vae_minutes=${VAE_MINUTES:-5}
-  grow_minutes=${GROW_MINUTES:-5} decoder_minutes=${DECODER_MINUTES:-2} dit_minutes=${DIT_MINUTES:-13}
-  box_minutes=${BOX_MINUTES:-2} box_recipe=$recipe
-  whole_minutes=${WHOLE_MINUTES:-6} layout_minutes=${LAYOUT_MINUTES:-1} whole="batch=256"
+  grow_minutes=${GROW_MINUTES:-5} decoder_minutes=${DECODER_MINUTES:-2} dit_minutes=${DIT_MINUTES:-18}
+  box_minutes=${BOX_MINUTES:-3} box_recipe=$recipe layout_minutes=${LAYOUT_MINUTES:-1}
   vae="crop=96 crop_frames=17 batch=32 ema=0.998" dit="layers=10 heads=5 batch=256"
   ;;
 *) echo "pretrain: '$kind' is not cpu or gpu" >&2; exit 2 ;;
@@ -61,12 +59,10 @@ train vae "$out/vae" "$grow_minutes" "$films" "$out/vae16" $vae channels=32
 # the decoder goes on alone: all latents, and so what the transformer learns from them, stay as they are
 train vae "$out/decoder" "$decoder_minutes" "$films" "$out/vae" $vae decoder_only=true muon_lr=0.006 adam_lr=1e-3
 train dit "$out/dit" "$dit_minutes" "$recipe" "$out/vae" $dit prediction=sample
-# boxes are learned beside one transformer; when that was trained on, they are learned anew
-of=$(sha256sum "$out/dit/model/transformer/diffusion_pytorch_model.safetensors" | cut -c1-8)
-train boxes "$out/boxes-$of" "$box_minutes" "$box_recipe" "$out/dit"
-# then both together: where a thing is and what it is called are told, what is left to learn is what it looks like
-train boxes "$out/whole-$of" "$whole_minutes" "$recipe" "$out/dit" $whole stage=clean start="$out/boxes-$of" \
-  base_rate=1 inside=4 text_rate=0.3 sigma_mean=0.8 muon_lr=0.02 adam_lr=1.5e-3 ema=0.998 no_boxes=0.25 soft=0.4
-train layout "$out/layout" "$layout_minutes" "$recipe" "$out/dit"
-"${PYTHON:-$here/.venv/bin/python}" "$here/scripts/pack_pretrained.py" "$out/whole-$of" --vae "$out/decoder" \
-  --layout "$out/layout" --out "$out/pretrained"
+pack() { "${PYTHON:-$here/.venv/bin/python}" "$here/scripts/pack_pretrained.py" "$out/dit" --vae "$out/decoder" "$@"; }
+# boxes are learned beside the very weights that ship, which packing rounds; for other weights they are learned anew
+pack --out "$out/base"
+boxes=$out/boxes-$(sha256sum "$out/base/transformer/diffusion_pytorch_model.safetensors" | cut -c1-8)
+train boxes "$boxes" "$box_minutes" "$box_recipe" "$out/base"
+train layout "$out/layout" "$layout_minutes" "$recipe" "$out/base"
+pack --control "$boxes" --layout "$out/layout" --out "$out/pretrained"

@@ -15,7 +15,6 @@ from manzar.boxes import BoxError, read_script
 from manzar.boxes.control import BoxControl, ControlConfig, cells, fourier, palette, relation, without_boxes
 from manzar.generate import Boxes, Edit, Extend, FirstFrame, Generator, Loop, ModelParts, load_parts, save_parts
 from manzar.generate.boxes import load_control, new_control, read_names, save_control
-from manzar.generate.generator import BOXES_END
 from manzar.nouns import ModelError, Request, UsageError, Video
 
 TWO = {"objects": [
@@ -147,8 +146,8 @@ def test_near_the_data_the_base_goes_on_alone(parts: ModelParts) -> None:
     state = generator.apply(request.conditions, generator.begin(x, generator.shape(request)))
     text = generator.embed(request)
     steered, alone = (generator.predictor(request, text, each) for each in (state, replace(state, boxes=None)))
-    for sigma in (0.9, BOXES_END, 0.49, 0.1):
-        assert torch.equal(steered(x, sigma), alone(x, sigma)) == (sigma < BOXES_END), sigma
+    for sigma in (0.9, 0.5, 0.49, 0.1):
+        assert torch.equal(steered(x, sigma), alone(x, sigma)) == (sigma < 0.5), sigma
 
 
 def test_an_edit_that_begins_where_boxes_end_is_refused(parts: ModelParts) -> None:

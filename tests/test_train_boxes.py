@@ -109,16 +109,31 @@ def test_boxes_say_what_is_in_them(data: Path, base: Path, tmp_path: Path) -> No
 
 
 def test_a_base_that_learns_along_is_exported_whole(data: Path, base: Path, tmp_path: Path) -> None:
-    outcome = train_run("boxes", data, tmp_path / "run", Budget(steps=2), source=base, quiet=True,
-                        pairs=[*TINY_BOXES, "stage=clean", "base_rate=1", "inside=4", "given=0.5"])  # fmt: skip
+    outcome = train_run("boxes", data, tmp_path / "run", Budget(steps=6), source=base, quiet=True,
+                        pairs=[*TINY_BOXES, "stage=clean", "base_rate=1", "inside=4", "no_boxes=0.5"])  # fmt: skip
     before, after = load_parts(base), load_parts(outcome.model)
-    assert after.control is not None and after.info["trained"]["settings"]["base_rate"] == 1
+    assert after.control is not None and after.control.config.until == 0
+    assert after.info["trained"]["settings"]["base_rate"] == 1
     now = after.dit.state_dict()
     changed = {name for name, old in before.dit.state_dict().items() if not torch.equal(old, now[name])}
     assert any("attn" in name for name in changed) and any("text_embedder" in name for name in changed)
     for part in ("vae", "text"):
         old, new = (getattr(parts, part).state_dict() for parts in (before, after))
         assert all(torch.equal(old[name], new[name]) for name in old), part
+
+
+@pytest.mark.parametrize("base_rate", [0.0, 1.0])
+def test_without_boxes_a_base_that_learns_along_is_by_itself(
+    data: Path, base: Path, tmp_path: Path, base_rate: float
+) -> None:
+    settings = BoxSettings(size=32, frames=9, width=16, objects=3, images=0, batch=4, no_boxes=1, stage="clean",
+                           base_rate=base_rate)  # fmt: skip
+    recipe = box_recipe(data, settings, base, RunLog(tmp_path, "boxes", quiet=True))
+    batch = recipe.batch(torch.Generator().manual_seed(0))
+    if base_rate:
+        assert batch.boxes is None
+    else:
+        assert batch.boxes is not None and not batch.boxes[..., 8].any()
 
 
 def test_loss_counts_more_where_a_box_is() -> None:

@@ -45,7 +45,8 @@ Hook = Callable[[Tensor], Tensor]
 @dataclass(frozen=True)
 class ControlConfig:
     """dim and layers are the DiT's; objects is the most boxes in a frame; width that of the module's attention; text
-    that of the embeddings that names come in, 0 for a module that hears no names."""
+    that of the embeddings that names come in, 0 for a module that hears no names. Below σ = until the DiT goes on by
+    itself: things have their places, and a module trained beside a frozen DiT hardly goes so near the data."""
 
     dim: int
     layers: int
@@ -54,11 +55,13 @@ class ControlConfig:
     heads: int = 2
     hidden: int = 512
     text: int = 0
+    until: float = 0.5
 
     def __post_init__(self) -> None:
-        needed = [value for name, value in asdict(self).items() if name != "text"]
-        if min(needed) < 1 or self.text < 0 or self.width % self.heads:
-            raise ModelError(f"box control: {self} needs numbers above 0 and a width that its heads divide")
+        needed = [value for name, value in asdict(self).items() if name not in ("text", "until")]
+        if min(needed) < 1 or self.text < 0 or self.width % self.heads or not 0 <= self.until <= 1:
+            raise ModelError(f"box control: {self} needs numbers above 0, a width that its heads divide, and until "
+                             "from 0 to 1")
 
     def to_json(self) -> dict[str, Any]:
         return {"_class_name": "BoxControl", **asdict(self)}

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from manzar.nouns import Frames
 
 TEXT_LENGTH = 512  # the stock pipeline pads every prompt to this many tokens, and models are trained so
-BOXES_END = 0.5  # below this σ the base goes on alone: things have their places, and box training hardly goes there
 ACTIVATIONS_SHARE = 0.25  # how much of the memory one forward pass of the DiT may fill
 PREVIEWS = 8  # pictures shown of a window on its way
 
@@ -207,9 +206,9 @@ class Generator:
                on_preview: Preview | None = None) -> Tensor:
         """Latents (B, c, t, h, w), fp32, from a state by the solver; given positions are as they were given."""
         assert request.steps is not None, request
-        if state.boxes is not None and state.sigma_start < BOXES_END:
-            raise UsageError(f"boxes have no say in an edit of strength {state.sigma_start:g}: take {BOXES_END:g} or "
-                             "more, or leave out the boxes")
+        if state.boxes is not None and state.sigma_start < self._boxes_until:
+            raise UsageError(f"boxes have no say in an edit of strength {state.sigma_start:g}: take "
+                             f"{self._boxes_until:g} or more, or leave out the boxes")
         schedule = self.parts.schedule
         total = len(schedule.grid(request.steps, state.sigma_start)) - 1
         predict = self.predictor(request, text, state)
@@ -269,7 +268,7 @@ class Generator:
             timestep = token_sigmas(given, dit.patch, level) if some_given else x.new_tensor(level)  # (n,) or ()
             x = x.repeat(len(embeddings) // count, 1, 1, 1, 1)  # (R, c, t, h, w)
             timestep = timestep.expand(len(x), *timestep.shape)  # (R, n) or (R,)
-            outputs = [dit(x[rows], timestep[rows], text, control=hook if sigma >= BOXES_END else None)
+            outputs = [dit(x[rows], timestep[rows], text, control=hook if sigma >= self._boxes_until else None)
                        for rows, text, hook in zip(slices, keys, hooks, strict=True)]
             full, *others = torch.split(torch.cat(outputs).float(), count)
             plain = others.pop() if apart else full
@@ -283,6 +282,11 @@ class Generator:
             return output
 
         return predict
+
+    @property
+    def _boxes_until(self) -> float:
+        """The σ below which boxes have no say."""
+        return self.parts.control.config.until if self.parts.control is not None else 0.0
 
     @torch.no_grad()
     def hooks(self, state: SamplingState, rows: range, count: int) -> list[Hook] | None:

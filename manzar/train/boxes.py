@@ -66,16 +66,19 @@ class BoxRecipe(DenoiseRecipe):
 
     def _draw(self, bucket: Bucket, size: int, generator: torch.Generator) -> LatentBatch:
         batch = super()._draw(bucket, size, generator)
+        s, device = self.settings, batch.latents.device
         exact = self._exact(self.clips, batch)
+        height, width = batch.latents.shape[3:]
+        weights = weighed(exact, height, width, s.inside).to(device)
+        if s.base_rate and torch.rand((), generator=generator) < s.no_boxes:
+            return replace(batch, weights=weights)  # the base by itself, as it is sampled without boxes
         boxes = self._staged(exact, generator)
-        empty = torch.rand(len(boxes), generator=generator) < self.settings.no_boxes
+        empty = torch.rand(len(boxes), generator=generator) < (0 if s.base_rate else s.no_boxes)
         boxes[empty] = without_boxes(boxes[empty])
         languages = [self.languages[randint(generator, len(self.languages))] for _ in batch.items]
         names = self._names(self.clips, batch, languages)
-        names = names * (torch.rand(names.shape[:2], generator=generator) >= self.settings.no_names)[..., None]
-        height, width = batch.latents.shape[3:]
-        weights, device = weighed(exact, height, width, self.settings.inside), batch.latents.device
-        return replace(batch, boxes=boxes.to(device), names=names.to(device), weights=weights.to(device))
+        names = names * (torch.rand(names.shape[:2], generator=generator) >= s.no_names)[..., None]
+        return replace(batch, boxes=boxes.to(device), names=names.to(device), weights=weights)
 
     def _held_out(self, bucket: Bucket) -> LatentBatch:
         batch = super()._held_out(bucket)
@@ -199,6 +202,7 @@ def box_recipe(data: Path, settings: BoxSettings, source: Path, log: RunLog) -> 
                      new_control(parts.dit, s.objects, s.width)).train()
     if s.base_rate:
         parts.dit.requires_grad_(True)
+        parts.control.config = replace(parts.control.config, until=0.0)  # both learn at every σ
     objects = parts.control.config.objects
 
     def shown(clips: Clips) -> Clips:
