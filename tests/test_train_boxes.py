@@ -114,6 +114,7 @@ def test_a_base_that_learns_along_is_exported_whole(data: Path, base: Path, tmp_
     before, after = load_parts(base), load_parts(outcome.model)
     assert after.control is not None and after.control.config.until == 0
     assert after.info["trained"]["settings"]["base_rate"] == 1
+    assert "start" not in after.info["trained"]["settings"], "a path of this machine in a folder for others"
     now = after.dit.state_dict()
     changed = {name for name, old in before.dit.state_dict().items() if not torch.equal(old, now[name])}
     assert any("attn" in name for name in changed) and any("text_embedder" in name for name in changed)

@@ -276,7 +276,8 @@ class DenoiseRecipe:
             "defaults": self.parts.defaults | {"frames": shape.frames, "height": shape.height, "width": shape.width,
                                                "fps": s.fps, "window": max(b.shape.frames for b in self.buckets)},
             "trained": {"clips": len(self.clips), "steps": position.step, "samples_seen": position.samples_seen,
-                        "seconds": round(position.seconds), "settings": s.model_dump()}
+                        "seconds": round(position.seconds),
+                        "settings": s.model_dump(exclude={"start"})}  # a path, which is of this machine alone
             | ({"before": self.before} if self.before else {}),
         }
         if isinstance(s, TuneSettings) and s.mode == "lora":
